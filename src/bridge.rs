@@ -1,0 +1,173 @@
+//! The wiring: makes the rooms, joins them, and runs until the host goes.
+
+use crate::access::Access;
+use crate::chat::{Failure, FailureKind};
+use crate::config::{Color, Config};
+use crate::control::Control;
+use crate::exchange::Exchange;
+use crate::host::Hosts;
+use crate::host::channel::Channel;
+use crate::host::hook::Hooks;
+use crate::host::sampling::Sampling;
+use crate::mcp::outbox::{Outbox, Report};
+use crate::mcp::server::Server;
+use crate::mcp::session::Session;
+use crate::record::events::Ring;
+use crate::record::log::Log;
+use crate::relay::{Relay, unix_time};
+use crate::routes::Routes;
+use crate::store::Store;
+use crate::tools::ToolBox;
+use std::io::{self, BufReader, IsTerminal};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Large enough that a megabyte from the host costs few system calls.
+const INPUT: usize = 64 * 1024;
+/// Descriptors beyond the connections: pipes, listeners, a spare.
+const DESCRIPTORS: u64 = 128;
+
+/// Serves MCP on standard input and output, and HTTP, until the input ends or a signal comes.
+///
+/// # Errors
+/// The process lacks what it cannot run without, such as threads.
+pub fn serve(config: Config) -> io::Result<()> {
+    let started = Instant::now();
+    let color = match config.color {
+        Color::Auto => io::stderr().is_terminal(),
+        Color::Always => true,
+        Color::Never => false,
+    };
+    let log = Log::new(config.log, color)?;
+    if io::stdin().is_terminal() {
+        log.report(
+            "waiting for an MCP host on standard input; a host starts this program by itself. To \
+             see it work here: modeltap demo. For help: modeltap --help",
+        );
+    }
+    raise_descriptors(config.limits.connections as u64 + DESCRIPTORS, &log);
+
+    let report: Report = {
+        let log = log.clone();
+        Arc::new(move |problem| log.report(problem))
+    };
+    let outbox = Outbox::new(io::stdout(), report.clone())?;
+    let exchange = Exchange::default();
+    let session = Session::default();
+    let hooks = Hooks::new(exchange.clone(), outbox.clone(), config.warm_up);
+    let pacing = config.pacing();
+    let hosts = Arc::new(Hosts {
+        session: session.clone(),
+        sampling: Sampling::new(
+            exchange.clone(),
+            session.clone(),
+            outbox.clone(),
+            config.preferences,
+            hooks,
+        ),
+        channel: Channel::new(exchange.clone(), outbox.clone()),
+        backend: config.backend,
+        in_claude_code: config.in_claude_code,
+    });
+    let ring = Arc::new(Ring::new(config.events));
+    let access = Arc::new(Access::new(config.api_key.as_deref(), config.cors_origin));
+    let control = Arc::new(Control::new(exchange.clone(), config.limits, config.host, config.port));
+    let relay = Arc::new(Relay {
+        exchange: exchange.clone(),
+        hosts: hosts.clone(),
+        log: log.clone(),
+        ring: ring.clone(),
+        timeout: Mutex::new(config.timeout),
+        keep_alive: config.keep_alive,
+        pacing,
+        message_chars: config.message_chars,
+        names: config.names,
+        store: Store::new(config.responses_stored, config.responses_age),
+        model: Mutex::default(),
+    });
+    let routes = Arc::new(Routes {
+        relay,
+        access: access.clone(),
+        control: control.clone(),
+        in_flight: (Arc::new(AtomicUsize::new(0)), config.in_flight),
+        health_verbose: config.health_verbose,
+        started: unix_time(SystemTime::now()),
+    });
+    let stop = Stop {
+        once: Arc::default(),
+        control: control.clone(),
+        outbox: outbox.clone(),
+        log: log.clone(),
+    };
+    stop.on_signal()?;
+    if config.auto_start {
+        control.start(routes.clone(), None, None)?;
+        if let Some(reason) = control.status().reason {
+            log.report(&format!("waiting for the port: {reason}"));
+        }
+    }
+    let peer = ToolBox { hosts, control, routes, access, exchange, ring, started };
+    let server = Server { session, outbox, peer, report };
+    if let Err(e) = server.run(BufReader::with_capacity(INPUT, io::stdin().lock())) {
+        log.report(&format!("standard input cannot be read: {e}"));
+    }
+    stop.now("the MCP host has gone")
+}
+
+/// The end of the process: HTTP stops, everybody who waits is told, and all is written.
+#[derive(Clone)]
+struct Stop {
+    once: Arc<Mutex<()>>,
+    control: Arc<Control>,
+    outbox: Outbox,
+    log: Log,
+}
+
+impl Stop {
+    fn now(&self, why: &str) -> ! {
+        // Whoever comes second waits here until the first has ended the process.
+        let _once = self.once.lock();
+        self.outbox.flush(Duration::from_millis(500));
+        // A host that is going may choke on being told of requests that it will not answer.
+        self.outbox.close();
+        self.control.stop(&Failure::new(FailureKind::Unavailable, why));
+        self.log.flush(Duration::from_millis(300));
+        std::process::exit(0)
+    }
+
+    #[cfg(unix)]
+    fn on_signal(&self) -> io::Result<()> {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        let stop = self.clone();
+        let wait = move || {
+            if signals.forever().next().is_some() {
+                stop.now("the bridge was told to stop");
+            }
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
+    }
+
+    /// Elsewhere the end of standard input is the order to stop, and Ctrl-C ends the process.
+    #[cfg(not(unix))]
+    fn on_signal(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Raises the soft limit of descriptors as far as is allowed and needed.
+#[cfg(unix)]
+fn raise_descriptors(wanted: u64, log: &Log) {
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit < wanted => log.report(&format!(
+            "only {limit} descriptors are allowed here; {wanted} would serve every connection \
+             that MODELTAP_MAX_CONNECTIONS allows (ulimit -n)"
+        )),
+        Ok(_) => {}
+        Err(e) => log.report(&format!("the limit of descriptors cannot be read: {e}")),
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_descriptors(_: u64, _: &Log) {}

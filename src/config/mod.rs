@@ -1,0 +1,275 @@
+//! The settings: one table gives each its flag, its names in the environment (ours, then those of
+//! the two ancestors), its default and its help. `--help` and the table in the README are made from
+//! it. Nothing else reads the environment.
+
+mod table;
+
+use crate::chat::OWN_MODEL;
+use crate::host::Backend;
+use crate::host::create_message::Preferences;
+use crate::http::Limits;
+use crate::names::Names;
+use crate::record::log::Level;
+use std::fmt::Write;
+use std::time::Duration;
+pub use table::SETTINGS;
+use table::{Apply, Setting};
+
+/// When stderr is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// In any case.
+    Always,
+    /// In no case.
+    Never,
+}
+
+/// The typewriter: streams leave in small slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pacing {
+    /// Characters in a slice; 0 leaves pieces whole.
+    pub chunk: usize,
+    /// Pause after each slice.
+    pub interval: Duration,
+    /// More pause after the end of a sentence; half of it after a comma.
+    pub punctuation: Duration,
+}
+
+/// All settings.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)] // The table below says what each is.
+pub struct Config {
+    pub host: String,
+    pub port: u16,
+    pub auto_start: bool,
+    pub timeout: Option<Duration>,
+    pub api_key: Option<String>,
+    pub backend: Backend,
+    pub names: Names,
+    pub preferences: Preferences,
+    pub warm_up: bool,
+    pub log: Level,
+    pub color: Color,
+    pub events: usize,
+    pub limits: Limits,
+    pub in_flight: usize,
+    pub message_chars: Option<usize>,
+    pub keep_alive: Duration,
+    pub responses_stored: usize,
+    pub responses_age: Duration,
+    pub cors_origin: Option<String>,
+    pub health_verbose: bool,
+    /// Claude Code says so of the processes that it starts.
+    pub in_claude_code: bool,
+    chunk: Option<usize>,
+    interval: Option<Duration>,
+    punctuation: Option<Duration>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            host: "127.0.0.1".into(),
+            port: 8787,
+            auto_start: true,
+            timeout: Some(Duration::from_secs(180)),
+            api_key: None,
+            backend: Backend::Auto,
+            names: Names { listed: vec![OWN_MODEL.to_owned()], aliases: Vec::new() },
+            preferences: Preferences {
+                max_tokens: 16384,
+                intelligence: 0.5,
+                speed: 0.5,
+                cost: 0.5,
+            },
+            warm_up: false,
+            log: Level::Full,
+            color: Color::Auto,
+            events: 500,
+            limits: Limits {
+                head_bytes: 16 * 1024,
+                headers: 100,
+                body_bytes: 32 * 1024 * 1024,
+                head_time: Duration::from_secs(10),
+                body_time: Duration::from_secs(60),
+                idle_time: Duration::from_secs(75),
+                write_time: Duration::from_secs(30),
+                connections: 2048,
+            },
+            in_flight: 1024,
+            message_chars: None,
+            keep_alive: Duration::from_secs(10),
+            responses_stored: 100,
+            responses_age: Duration::from_secs(60 * 60),
+            cors_origin: None,
+            health_verbose: false,
+            in_claude_code: false,
+            chunk: None,
+            interval: None,
+            punctuation: None,
+        }
+    }
+}
+
+impl Config {
+    /// The typewriter, if any of its settings is set; the others are then as its inventor had them.
+    pub fn pacing(&self) -> Option<Pacing> {
+        let set = self.chunk.is_some() || self.interval.is_some() || self.punctuation.is_some();
+        let chunk = self.chunk.unwrap_or(3);
+        (set && chunk > 0).then(|| Pacing {
+            chunk,
+            interval: self.interval.unwrap_or(Duration::from_millis(28)),
+            punctuation: self.punctuation.unwrap_or(Duration::from_millis(90)),
+        })
+    }
+}
+
+/// The settings that `flags` (name and value) and the environment give, the flags first.
+///
+/// # Errors
+/// One line that names what cannot be understood, and what is allowed.
+pub fn read(
+    flags: &[(String, String)],
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Config, String> {
+    let in_claude_code = env("CLAUDECODE").is_some_and(|value| value == "1");
+    let mut config = Config { in_claude_code, ..Config::default() };
+    for setting in SETTINGS {
+        // The weakest first, so that each stronger name overrides it; an empty one is not set.
+        for (name, apply) in setting.env.iter().rev() {
+            if let Some(value) = env(name).filter(|value| !value.is_empty()) {
+                apply_named(&mut config, setting, name, *apply, &value)?;
+            }
+        }
+        let given = flags.iter().filter(|(flag, _)| flag == setting.flag);
+        for (flag, value) in given {
+            if let Some((_, apply)) = setting.env.first() {
+                apply_named(&mut config, setting, &format!("--{flag}"), *apply, value)?;
+            }
+        }
+    }
+    Ok(config)
+}
+
+fn apply_named(
+    config: &mut Config,
+    setting: &Setting,
+    name: &str,
+    apply: Apply,
+    value: &str,
+) -> Result<(), String> {
+    apply(config, value).map_err(|allowed| match setting.flag {
+        "api-key" => format!("{name} is not understood; allowed: {allowed}"),
+        _ => format!("{name}: {value:?} is not understood; allowed: {allowed}"),
+    })
+}
+
+/// Whether the flag takes no value.
+pub fn is_switch(flag: &str) -> Option<bool> {
+    SETTINGS.iter().find(|setting| setting.flag == flag).map(|setting| setting.value.is_empty())
+}
+
+impl Setting {
+    fn names(&self, separator: &str) -> String {
+        self.env.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(separator)
+    }
+
+    fn with_value(&self) -> String {
+        match self.value {
+            "" => format!("--{}", self.flag),
+            value => format!("--{} {value}", self.flag),
+        }
+    }
+}
+
+/// The settings as `--help` shows them.
+pub fn help() -> String {
+    let mut text = String::new();
+    for setting in SETTINGS {
+        let (flag, help, default) = (setting.with_value(), setting.help, setting.default);
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {flag:<26} {help} [{default}]\n{:29}{}", "", setting.names(", "));
+    }
+    text
+}
+
+/// The settings as the README's table.
+pub fn markdown() -> String {
+    let mut text =
+        String::from("| flag | environment | default | meaning |\n| --- | --- | --- | --- |\n");
+    for setting in SETTINGS {
+        let names = setting.names("`, `");
+        let (flag, default, help) = (setting.with_value(), setting.default, setting.help);
+        let _ = writeln!(text, "| `{flag}` | `{names}` | {default} | {help} |");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_env(pairs: &[(&str, &str)]) -> Result<Config, String> {
+        read(&[], |name| {
+            pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn flags_go_before_our_names_and_those_before_the_ancestors() {
+        let env = |name: &str| match name {
+            "BRIDGE_HTTP_PORT" => Some("1".into()),
+            "MODELTAP_PORT" => Some("2".into()),
+            "MODELTAP_HOST" => Some(String::new()),
+            _ => None,
+        };
+        let config = read(&[], env).unwrap();
+        assert_eq!((config.port, config.host.as_str()), (2, "127.0.0.1"));
+        assert_eq!(read(&[("port".into(), "3".into())], env).unwrap().port, 3);
+    }
+
+    #[test]
+    fn times_are_read_in_each_names_own_unit() {
+        for (name, value, seconds) in [
+            ("MODELTAP_TIMEOUT", "500ms", Some(0.5)),
+            ("MODELTAP_TIMEOUT", "2m", Some(120.0)),
+            ("MODELTAP_TIMEOUT", "1.5", Some(1.5)),
+            ("MODELTAP_TIMEOUT", "none", None),
+            ("BRIDGE_CHAT_TIMEOUT_MS", "2500", Some(2.5)),
+            ("MCPTB_HTTP_TIMEOUT", "30", Some(30.0)),
+            ("MCPTB_HTTP_TIMEOUT", "0", None),
+            ("MCPTB_HTTP_TIMEOUT", "INF", None),
+        ] {
+            let timeout = read_env(&[(name, value)]).unwrap().timeout;
+            assert_eq!(timeout.map(|t| t.as_secs_f64()), seconds, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named_with_what_is_allowed() {
+        for (name, value, allowed) in [
+            ("MODELTAP_PORT", "65536", "0 to 65535"),
+            ("BRIDGE_CHAT_TIMEOUT_MS", "999", "1000 to 1800000"),
+            ("MODELTAP_TIMEOUT", "soon", "none"),
+            ("MODELTAP_BACKEND", "magic", "auto, sampling, channel"),
+            ("MCPTB_PREF_SPEED", "1.1", "0 to 1"),
+            ("BRIDGE_CORS_ORIGIN", "example.org", "https://"),
+            ("BRIDGE_HTTP_AUTO_START", "maybe", "true"),
+            ("MODELTAP_MAX_HEADERS", "257", "1 to 256"),
+        ] {
+            let said = read_env(&[(name, value)]).unwrap_err();
+            assert!(said.contains(name) && said.contains(allowed), "{said}");
+        }
+        assert!(!read_env(&[("MODELTAP_API_KEY", " secret")]).unwrap_err().contains("secret"));
+    }
+
+    #[test]
+    fn the_typewriter_is_off_unless_set() {
+        assert_eq!(read_env(&[]).unwrap().pacing(), None);
+        assert_eq!(read_env(&[("BRIDGE_STREAM_EMIT_CHUNK_SIZE", "0")]).unwrap().pacing(), None);
+        let paced = read_env(&[("BRIDGE_STREAM_EMIT_INTERVAL_MS", "5")]).unwrap().pacing().unwrap();
+        assert_eq!((paced.chunk, paced.interval.as_millis()), (3, 5));
+    }
+}

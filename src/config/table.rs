@@ -1,0 +1,283 @@
+//! The table of settings, and how each text is read.
+
+use super::{Color, Config};
+use crate::host::Backend;
+use crate::http::native::MOST_HEADERS;
+use crate::record::log::Level;
+use std::time::Duration;
+
+/// Sets a field from text; an error says what is allowed.
+pub type Apply = fn(&mut Config, &str) -> Result<(), String>;
+
+/// One setting.
+pub struct Setting {
+    /// The flag without its dashes.
+    pub flag: &'static str,
+    /// What stands behind the flag in the help; empty for a switch, which may also be given `=0`.
+    pub value: &'static str,
+    /// Names in the environment, the strongest first. Each reads its text in its own unit.
+    pub env: &'static [(&'static str, Apply)],
+    /// The default as people write it.
+    pub default: &'static str,
+    /// What it is for, and its range.
+    pub help: &'static str,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const FROM_1_MS: Duration = Duration::from_millis(1);
+
+/// The settings, in the order in which people read about them.
+#[rustfmt::skip]
+pub const SETTINGS: &[Setting] = &[
+    Setting { flag: "host", value: "ADDRESS", default: "127.0.0.1",
+        env: &[("MODELTAP_HOST", host), ("BRIDGE_HTTP_HOST", host)],
+        help: "address or name to listen on, of either family" },
+    Setting { flag: "port", value: "PORT", default: "8787",
+        env: &[("MODELTAP_PORT", port), ("BRIDGE_HTTP_PORT", port)],
+        help: "port to listen on, 0 to 65535; 0 takes a free one" },
+    Setting { flag: "http-auto-start", value: "BOOL", default: "1",
+        env: &[("MODELTAP_HTTP_AUTO_START", auto_start), ("BRIDGE_HTTP_AUTO_START", auto_start)],
+        help: "listen from the start; 0 leaves it to the tool http_server_start" },
+    Setting { flag: "timeout", value: "TIME", default: "180s",
+        env: &[("MODELTAP_TIMEOUT", |c, v| set(&mut c.timeout, time_or_none(v))),
+            ("BRIDGE_CHAT_TIMEOUT_MS", |c, v| set(&mut c.timeout, millis(v, 1000, 1_800_000).map(Some))),
+            ("MCPTB_HTTP_TIMEOUT", |c, v| set(&mut c.timeout, time_or_none(v)))],
+        help: "wait for an answer; a stream's wait starts anew at each piece; none waits for ever" },
+    Setting { flag: "api-key", value: "KEY", default: "none",
+        env: &[("MODELTAP_API_KEY", api_key), ("BRIDGE_API_KEY", api_key)],
+        help: "ask clients for this key on /v1/* (better set in the environment, where ps does not show it)" },
+    Setting { flag: "backend", value: "WAY", default: "auto",
+        env: &[("MODELTAP_BACKEND", |c, v| set(&mut c.backend, one_of(v, BACKENDS)))],
+        help: "way to the model: auto, sampling or channel" },
+    Setting { flag: "models", value: "NAMES", default: "modeltap",
+        env: &[("MODELTAP_MODELS", |c, v| set(&mut c.names.listed, names(v)))],
+        help: "models that /v1/models lists, separated by commas; any other name is accepted too" },
+    Setting { flag: "aliases", value: "GLOB=HINT", default: "none",
+        env: &[("MODELTAP_ALIASES", |c, v| set(&mut c.names.aliases, aliases(v)))],
+        help: "what the host is told for a model, separated by commas, such as gpt-*=claude-sonnet" },
+    Setting { flag: "max-tokens", value: "N", default: "16384",
+        env: &[("MODELTAP_MAX_TOKENS", max_tokens), ("MCPTB_MAX_TOKENS", max_tokens)],
+        help: "limit of an answer whose client set none" },
+    Setting { flag: "pref-intelligence", value: "0..1", default: "0.5",
+        env: &[("MODELTAP_PREF_INTELLIGENCE", intelligence), ("MCPTB_PREF_INTELLIGENCE", intelligence)],
+        help: "what the host is told to weigh when it picks a model: intelligence" },
+    Setting { flag: "pref-speed", value: "0..1", default: "0.5",
+        env: &[("MODELTAP_PREF_SPEED", speed), ("MCPTB_PREF_SPEED", speed)],
+        help: "likewise: speed" },
+    Setting { flag: "pref-cost", value: "0..1", default: "0.5",
+        env: &[("MODELTAP_PREF_COST", cost), ("MCPTB_PREF_COST", cost)],
+        help: "likewise: cost" },
+    Setting { flag: "warmup", value: "", default: "0",
+        env: &[("MODELTAP_WARMUP", |c, v| set(&mut c.warm_up, truth(v)))],
+        help: "serve only after a one-token sample has come through an open hook" },
+    Setting { flag: "log", value: "LEVEL", default: "full",
+        env: &[("MODELTAP_LOG", |c, v| set(&mut c.log, one_of(v, LEVELS)))],
+        help: "requests and answers on stderr: full, brief (without their text) or off" },
+    Setting { flag: "color", value: "WHEN", default: "auto",
+        env: &[("MODELTAP_COLOR", |c, v| set(&mut c.color, one_of(v, COLORS))),
+            ("MCPTB_FORCE_COLOR", |c, v| colored(c, v, Color::Always)),
+            ("MCPTB_NO_COLOR", |c, v| colored(c, v, Color::Never)),
+            ("NO_COLOR", |c, _| { c.color = Color::Never; Ok(()) })],
+        help: "colours on stderr: auto (on a terminal), always or never" },
+    Setting { flag: "debug-events", value: "N", default: "500",
+        env: &[("MODELTAP_DEBUG_EVENTS", events), ("BRIDGE_CHANNEL_DEBUG_MAX_EVENTS", events)],
+        help: "recent events kept for channel_debug_events, 1 to 100000" },
+    Setting { flag: "stream-chunk-size", value: "CHARS", default: "off",
+        env: &[("MODELTAP_STREAM_CHUNK_SIZE", chunk), ("BRIDGE_STREAM_EMIT_CHUNK_SIZE", chunk)],
+        help: "typewriter: slice streams, 0 to 1024 characters, 0 is whole; any of the three sets the others to 3, 28ms, 90ms" },
+    Setting { flag: "stream-interval", value: "TIME", default: "off",
+        env: &[("MODELTAP_STREAM_INTERVAL", |c, v| set(&mut c.interval, time(v, Duration::ZERO, TEN).map(Some))),
+            ("BRIDGE_STREAM_EMIT_INTERVAL_MS", |c, v| set(&mut c.interval, millis(v, 0, 10_000).map(Some)))],
+        help: "typewriter: pause after each slice, up to 10s" },
+    Setting { flag: "stream-punct-pause", value: "TIME", default: "off",
+        env: &[("MODELTAP_STREAM_PUNCT_PAUSE", |c, v| set(&mut c.punctuation, time(v, Duration::ZERO, TEN).map(Some))),
+            ("BRIDGE_STREAM_EMIT_PUNCT_PAUSE_MS", |c, v| set(&mut c.punctuation, millis(v, 0, 10_000).map(Some)))],
+        help: "typewriter: more pause after a sentence, half of it after a comma, up to 10s" },
+    Setting { flag: "keep-alive", value: "TIME", default: "10s",
+        env: &[("MODELTAP_KEEP_ALIVE", |c, v| set(&mut c.keep_alive, time(v, FROM_1_MS, DAY)))],
+        help: "comment line in a stream that is silent for so long" },
+    Setting { flag: "max-message-chars", value: "CHARS", default: "none",
+        env: &[("MODELTAP_MAX_MESSAGE_CHARS", chars), ("BRIDGE_MAX_MESSAGE_CHARS", chars)],
+        help: "refuse longer messages with 400, 100 to 1000000 characters" },
+    Setting { flag: "max-body", value: "BYTES", default: "33554432",
+        env: &[("MODELTAP_MAX_BODY", |c, v| set(&mut c.limits.body_bytes, whole(v, 1024, 1 << 32))),
+            ("BRIDGE_MAX_REQUEST_BYTES", |c, v| set(&mut c.limits.body_bytes, whole(v, 1024, 64 << 20)))],
+        help: "largest request body, else 413" },
+    Setting { flag: "max-head", value: "BYTES", default: "16384",
+        env: &[("MODELTAP_MAX_HEAD", |c, v| set(&mut c.limits.head_bytes, whole(v, 256, 1 << 20)))],
+        help: "largest request line and headers, else 431" },
+    Setting { flag: "max-headers", value: "N", default: "100",
+        env: &[("MODELTAP_MAX_HEADERS", |c, v| set(&mut c.limits.headers, whole(v, 1, MOST_HEADERS as u64)))],
+        help: "most request headers, 1 to 256, else 431" },
+    Setting { flag: "head-timeout", value: "TIME", default: "10s",
+        env: &[("MODELTAP_HEAD_TIMEOUT", |c, v| set(&mut c.limits.head_time, time(v, FROM_1_MS, DAY)))],
+        help: "for a request's headers to arrive, else 408" },
+    Setting { flag: "body-timeout", value: "TIME", default: "60s",
+        env: &[("MODELTAP_BODY_TIMEOUT", |c, v| set(&mut c.limits.body_time, time(v, FROM_1_MS, DAY)))],
+        help: "for a request's body to arrive, else 408" },
+    Setting { flag: "idle-timeout", value: "TIME", default: "75s",
+        env: &[("MODELTAP_IDLE_TIMEOUT", |c, v| set(&mut c.limits.idle_time, time(v, FROM_1_MS, DAY)))],
+        help: "for a kept connection without a request" },
+    Setting { flag: "write-timeout", value: "TIME", default: "30s",
+        env: &[("MODELTAP_WRITE_TIMEOUT", |c, v| set(&mut c.limits.write_time, time(v, FROM_1_MS, DAY)))],
+        help: "for a client that takes nothing of its answer" },
+    Setting { flag: "max-connections", value: "N", default: "2048",
+        env: &[("MODELTAP_MAX_CONNECTIONS", |c, v| set(&mut c.limits.connections, whole(v, 1, 1 << 20)))],
+        help: "open connections; then the longest idle makes room, else 503" },
+    Setting { flag: "max-in-flight", value: "N", default: "1024",
+        env: &[("MODELTAP_MAX_IN_FLIGHT", |c, v| set(&mut c.in_flight, whole(v, 1, 1 << 20)))],
+        help: "requests that wait for the model at once, else 503" },
+    Setting { flag: "responses-stored", value: "N", default: "100",
+        env: &[("MODELTAP_RESPONSES_STORED", |c, v| set(&mut c.responses_stored, whole(v, 0, 100_000)))],
+        help: "answers of /v1/responses kept in memory for previous_response_id, up to 64 MiB; 0 keeps none" },
+    Setting { flag: "responses-age", value: "TIME", default: "1h",
+        env: &[("MODELTAP_RESPONSES_AGE", |c, v| set(&mut c.responses_age, time(v, FROM_1_MS, DAY)))],
+        help: "how long each is kept" },
+    Setting { flag: "cors-origin", value: "ORIGIN", default: "none",
+        env: &[("MODELTAP_CORS_ORIGIN", cors), ("BRIDGE_CORS_ORIGIN", cors)],
+        help: "let pages of this origin, or of any with *, use the API" },
+    Setting { flag: "health-verbose", value: "", default: "0",
+        env: &[("MODELTAP_HEALTH_VERBOSE", health), ("BRIDGE_HEALTH_VERBOSE", health)],
+        help: "/health tells service, host, port, timeout, and whether a key is set" },
+];
+
+const TEN: Duration = Duration::from_secs(10);
+const BACKENDS: &[(&str, Backend)] =
+    &[("auto", Backend::Auto), ("sampling", Backend::Sampling), ("channel", Backend::Channel)];
+const LEVELS: &[(&str, Level)] =
+    &[("full", Level::Full), ("brief", Level::Brief), ("off", Level::Off)];
+const COLORS: &[(&str, Color)] =
+    &[("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
+
+fn host(config: &mut Config, value: &str) -> Result<(), String> {
+    config.host = value.to_owned();
+    Ok(())
+}
+fn port(config: &mut Config, value: &str) -> Result<(), String> {
+    set(&mut config.port, whole(value, 0, 65535))
+}
+fn auto_start(config: &mut Config, value: &str) -> Result<(), String> {
+    set(&mut config.auto_start, truth(value))
+}
+fn api_key(config: &mut Config, value: &str) -> Result<(), String> {
+    if value.trim() != value || value.contains(char::is_control) {
+        return Err("a key without blanks at its ends".into());
+    }
+    config.api_key = Some(value.to_owned());
+    Ok(())
+}
+fn max_tokens(config: &mut Config, value: &str) -> Result<(), String> {
+    set(&mut config.preferences.max_tokens, whole(value, 1, 1 << 53))
+}
+fn intelligence(config: &mut Config, value: &str) -> Result<(), String> {
+    set(&mut config.preferences.intelligence, fraction(value))
+}
+fn speed(config: &mut Config, value: &str) -> Result<(), String> {
+    set(&mut config.preferences.speed, fraction(value))
+}
+fn cost(config: &mut Config, value: &str) -> Result<(), String> {
+    set(&mut config.preferences.cost, fraction(value))
+}
+fn colored(config: &mut Config, value: &str, color: Color) -> Result<(), String> {
+    if truth(value)? {
+        config.color = color;
+    }
+    Ok(())
+}
+fn events(config: &mut Config, value: &str) -> Result<(), String> {
+    set(&mut config.events, whole(value, 1, 100_000))
+}
+fn chunk(config: &mut Config, value: &str) -> Result<(), String> {
+    set(&mut config.chunk, whole(value, 0, 1024).map(Some))
+}
+fn chars(config: &mut Config, value: &str) -> Result<(), String> {
+    set(&mut config.message_chars, whole(value, 100, 1_000_000).map(Some))
+}
+fn cors(config: &mut Config, value: &str) -> Result<(), String> {
+    let is_origin = value.contains("://") && value.bytes().all(|b| b.is_ascii_graphic());
+    if value != "*" && !is_origin {
+        return Err("an origin such as https://example.org, or *".into());
+    }
+    config.cors_origin = Some(value.to_owned());
+    Ok(())
+}
+fn health(config: &mut Config, value: &str) -> Result<(), String> {
+    set(&mut config.health_verbose, truth(value))
+}
+
+fn set<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *field = value?;
+    Ok(())
+}
+
+fn whole<T: TryFrom<u64>>(text: &str, least: u64, most: u64) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    let number = number.and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| format!("a whole number from {least} to {most}"))
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "a number from 0 to 1".into())
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("1, true, yes, on, 0, false, no or off".into()),
+    }
+}
+
+fn one_of<T: Copy>(text: &str, known: &[(&str, T)]) -> Result<T, String> {
+    let found = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        format!("one of {}", names.join(", "))
+    })
+}
+
+/// Seconds, or a number with its unit.
+fn time(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let time = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    time.filter(|time| (least..=most).contains(time)).ok_or_else(|| {
+        let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
+        format!("seconds, or a time such as 500ms or 2m, from {least} to {most}")
+    })
+}
+
+fn names(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    match names.iter().any(String::is_empty) {
+        true => Err("names of models, separated by commas".into()),
+        false => Ok(names),
+    }
+}
+
+fn aliases(text: &str) -> Result<Vec<(String, String)>, String> {
+    let pair = |alias: &str| {
+        let (glob, hint) = alias.split_once('=')?;
+        let (glob, hint) = (glob.trim(), hint.trim());
+        (!glob.is_empty() && !hint.is_empty()).then(|| (glob.to_owned(), hint.to_owned()))
+    };
+    let aliases: Option<Vec<_>> = text.split(',').map(pair).collect();
+    aliases.ok_or_else(|| "pairs GLOB=HINT, separated by commas".into())
+}
+
+fn time_or_none(text: &str) -> Result<Option<Duration>, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "none" | "0" | "inf" | "infinite" => Ok(None),
+        text => time(text, FROM_1_MS, DAY)
+            .map(Some)
+            .map_err(|allowed| format!("{allowed}; or none, 0, inf, infinite for no limit")),
+    }
+}
+
+fn millis(text: &str, least: u64, most: u64) -> Result<Duration, String> {
+    whole(text, least, most)
+        .map(Duration::from_millis)
+        .map_err(|_| format!("milliseconds, a whole number from {least} to {most}"))
+}

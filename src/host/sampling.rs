@@ -1,0 +1,247 @@
+//! MCP sampling: `sampling/createMessage` requests to the host, as many at once as there are
+//! clients, each answered under its own id.
+
+use super::create_message::{Preferences, cancellation, params, request};
+use super::hook::{Hooked, Hooks};
+use super::{Way, send_by, unsent};
+use crate::chat::{Ask, Call, Event, Failure, FailureKind, StopReason};
+use crate::exchange::{CallId, Exchange, Refused, Taken};
+use crate::mcp::outbox::Outbox;
+use crate::mcp::rpc::{self, RpcError};
+use crate::mcp::session::Session;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The way through sampling.
+pub struct Sampling {
+    exchange: Exchange,
+    session: Session,
+    outbox: Outbox,
+    preferences: Preferences,
+    /// The calls of the `hook` tool that are open.
+    pub hooks: Hooks,
+    /// Requests outside a call of the host's own have succeeded.
+    accepts_unasked: AtomicBool,
+    /// When the last of them was refused as SEP-2260 says.
+    wants_hook: Mutex<Option<Instant>>,
+}
+
+impl Sampling {
+    /// The way over `outbox`, answered through `exchange`.
+    pub fn new(
+        exchange: Exchange,
+        session: Session,
+        outbox: Outbox,
+        preferences: Preferences,
+        hooks: Hooks,
+    ) -> Self {
+        Sampling {
+            exchange,
+            session,
+            outbox,
+            preferences,
+            hooks,
+            accepts_unasked: AtomicBool::new(false),
+            wants_hook: Mutex::default(),
+        }
+    }
+
+    /// Whether a request can be sent now.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn available(&self) -> Result<(), Failure> {
+        if let Some(why) = self.hooks.not_ready() {
+            return Err(Failure::new(FailureKind::Unavailable, why));
+        }
+        let refused = *self.wants_hook.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = refused.is_some_and(|refused| refused.elapsed() < REMEMBERED);
+        if is_recent && self.hooks.count() == 0 {
+            return Err(Failure::new(FailureKind::Unavailable, CALL_HOOK));
+        }
+        Ok(())
+    }
+
+    /// Forgets what was learnt of a host, for another has begun a session.
+    pub fn reset(&self) {
+        self.hooks.reset();
+        self.accepts_unasked.store(false, Ordering::Relaxed);
+        self.set_wants_hook(None);
+    }
+
+    fn set_wants_hook(&self, refused: Option<Instant>) {
+        *self.wants_hook.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+
+    /// Takes the host's answer to the request `id`.
+    ///
+    /// # Errors
+    /// Nobody waits for it. That is normal after a cancellation: both may cross in the pipe.
+    pub fn answered(&self, id: &str, answer: Result<&str, RpcError>) -> Result<Taken, Refused> {
+        let id = CallId::parse(id).ok_or(Refused::Unknown)?;
+        let asked = self.exchange.peek(id);
+        let hooked = asked.map(|asked| self.hooks.since(asked.age));
+        let events = match answer {
+            Ok(result) => {
+                if hooked == Some(Hooked::Never) {
+                    self.accepts_unasked.store(true, Ordering::Relaxed);
+                }
+                read(result).unwrap_or_else(|failure| vec![Event::Failed(failure)])
+            }
+            Err(error) => vec![Event::Failed(self.refused(&error, hooked))],
+        };
+        self.exchange.deliver(id, events)
+    }
+
+    fn refused(&self, error: &RpcError, hooked: Option<Hooked>) -> Failure {
+        let unasked = matches!(hooked, Some(Hooked::Never | Hooked::Partly))
+            && !self.accepts_unasked.load(Ordering::Relaxed);
+        if unasked && matches!(error.code, rpc::INVALID_PARAMS | rpc::METHOD_NOT_FOUND) {
+            self.set_wants_hook(Some(Instant::now()));
+            let said = format!("{CALL_HOOK} (the host said: {})", error.message);
+            return Failure::new(FailureKind::Unavailable, said);
+        }
+        let kind = match error.code {
+            -1 | -32000 => FailureKind::Denied,
+            rpc::METHOD_NOT_FOUND => FailureKind::Unsupported,
+            _ if is_too_long(&error.message) => FailureKind::TooLong,
+            rpc::INVALID_PARAMS => FailureKind::Invalid,
+            _ => FailureKind::Upstream,
+        };
+        let said = format!("the MCP host refused: {} ({})", error.message, error.code);
+        Failure::new(
+            kind,
+            match kind {
+                FailureKind::TooLong => format!("prompt is too long: {said}; {TOO_LONG_TOKEN}"),
+                _ => said,
+            },
+        )
+    }
+}
+
+/// What clients look for in the error of an over-long prompt.
+const TOO_LONG_TOKEN: &str = "capability_rejected: prompt_too_long";
+
+/// Whether a host's words mean that the prompt was too long: MCP has no code for it.
+fn is_too_long(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    [
+        "too long",
+        "too many tokens",
+        "context length",
+        "context window",
+        "maximum context",
+        "token limit",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
+}
+/// For how long a refusal is believed without another try. A host's own fault may wear the same
+/// code (the official Python client answers so when its callback raises), and must not lock it out.
+const REMEMBERED: Duration = Duration::from_secs(30);
+
+const CALL_HOOK: &str = "the MCP host lets modeltap use its model only while one of modeltap's \
+    tools is running: ask the host's model to call the tool `hook`, and try again";
+
+impl Way for Sampling {
+    fn name(&self) -> &'static str {
+        "sampling"
+    }
+
+    fn ask(&self, ask: &Ask, ids: &[CallId], deadline: Option<Instant>) -> Result<(), Failure> {
+        let params = params(ask, &self.preferences, self.takes_tools());
+        for (sent, id) in ids.iter().enumerate() {
+            let line = request(*id, &params);
+            if let Err(why) = self.outbox.send(line, send_by(deadline)) {
+                self.withdraw(ids.get(..sent).unwrap_or_default(), "the others could not be sent");
+                return Err(unsent(why));
+            }
+        }
+        Ok(())
+    }
+
+    fn takes_tools(&self) -> bool {
+        self.session.client().sampling_tools
+    }
+
+    fn ignores(&self, _: &Ask) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn withdraw(&self, ids: &[CallId], reason: &str) {
+        for id in ids {
+            self.outbox.post(cancellation(*id, reason));
+        }
+    }
+}
+
+/// The result of `sampling/createMessage`, of which hosts leave out what they please.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reply {
+    content: Blocks,
+    model: Option<String>,
+    stop_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Blocks {
+    One(Block),
+    Many(Vec<Block>),
+}
+
+#[derive(Deserialize)]
+struct Block {
+    #[serde(rename = "type")]
+    kind: String,
+    text: Option<String>,
+    id: Option<String>,
+    name: Option<String>,
+    input: Option<Value>,
+}
+
+/// The host's result as events.
+///
+/// # Errors
+/// It is not a sampling result.
+pub(super) fn read(result: &str) -> Result<Vec<Event>, Failure> {
+    let reply: Reply = serde_json::from_str(result).map_err(|e| {
+        let said = format!("the MCP host's answer is not a sampling result: {e}");
+        Failure::new(FailureKind::Upstream, said)
+    })?;
+    let blocks = match reply.content {
+        Blocks::One(block) => vec![block],
+        Blocks::Many(blocks) => blocks,
+    };
+    let mut events = Vec::with_capacity(2);
+    let mut calls = false;
+    for block in blocks {
+        match (block.kind.as_str(), block.text, block.name) {
+            ("text", Some(text), _) if !text.is_empty() => events.push(Event::Delta(text)),
+            ("tool_use", _, Some(name)) => {
+                calls = true;
+                let id = block.id.unwrap_or_else(|| format!("call_{}", CallId::random()));
+                let arguments = rpc::json(&block.input.unwrap_or_else(|| json!({})));
+                events.push(Event::ToolCall(Call { id, name, arguments }));
+            }
+            _ => {}
+        }
+    }
+    let stop = stop_reason(reply.stop_reason.as_deref(), calls);
+    events.push(Event::Done { stop, model: reply.model });
+    Ok(events)
+}
+
+/// MCP's open string as a stop reason; what is absent or unknown is inferred.
+pub(super) fn stop_reason(said: Option<&str>, calls: bool) -> StopReason {
+    match said {
+        Some("stopSequence" | "stop_sequence") => StopReason::StopSequence,
+        Some("maxTokens" | "max_tokens" | "length") => StopReason::MaxTokens,
+        _ if calls => StopReason::ToolUse,
+        _ => StopReason::EndTurn,
+    }
+}

@@ -1,0 +1,138 @@
+//! One connection from its first byte to its last: read a request, have it admitted, read its body,
+//! have it answered, and again. Requests sent ahead are answered in the order in which they came.
+
+use super::super::{Limits, Refusal, Request, Responder, Response, Service};
+use super::head::Facts;
+use super::places::Place;
+use super::reader::{Reader, Stop};
+use super::writer::Writer;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+/// For how long, and how much, a refused client may go on sending before it is cut off. Closing
+/// at once would reset the connection and take the answer away with it.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Serves one connection to its end.
+pub fn serve(place: &Place, limits: &Limits, service: &dyn Service) {
+    let stream = place.stream();
+    let Ok(peer) = stream.peer_addr() else { return };
+    let ready = stream
+        .set_nodelay(true)
+        .and_then(|()| stream.set_write_timeout(Some(limits.write_time)))
+        .and_then(|()| stream.set_read_timeout(Some(limits.idle_time)));
+    if ready.is_err() {
+        return;
+    }
+    let mut reader = Reader::new(limits.idle_time);
+    let mut out = Vec::new();
+    loop {
+        match one(place, stream, &mut reader, &mut out, limits, service, peer.ip()) {
+            Ok(true) => place.set_idle(),
+            Ok(false) | Err(Stop::Quiet) => return,
+            Err(Stop::Refuse(refusal)) => {
+                let head = reader.parsed(limits, peer.ip()).ok();
+                let response = service.refuse(refusal, head.as_ref());
+                refuse(place, &mut out, &response);
+                return;
+            }
+        }
+        // Whoever stops the server cuts off what is idle by then; who falls idle later leaves here.
+        if place.is_stopping() {
+            return;
+        }
+    }
+}
+
+/// Serves one request; `Ok(false)` when the connection is to be closed after it.
+fn one(
+    place: &Place,
+    stream: &TcpStream,
+    reader: &mut Reader,
+    out: &mut Vec<u8>,
+    limits: &Limits,
+    service: &dyn Service,
+    peer: IpAddr,
+) -> Result<bool, Stop> {
+    let mut facts = reader.head(stream, limits, peer)?;
+    place.set_busy();
+    if place.is_evicted() {
+        return Err(Stop::Quiet);
+    }
+    if !place.is_within_bound() {
+        return Err(Refusal::Full.into());
+    }
+    if place.is_stopping() {
+        return Err(Refusal::Stopping.into());
+    }
+    let admitted = service.admit(&reader.parsed(limits, peer)?);
+    let _permit = match admitted {
+        Ok(permit) => permit,
+        Err(response) => {
+            // An answer now, and a body nobody reads: only closing keeps the two apart.
+            if reader.lacks_body(&facts) {
+                refuse(place, out, &response);
+                return Ok(false);
+            }
+            let body = reader.read_body(stream, &facts, limits)?;
+            reader.consume(&body);
+            let mut ahead = Vec::new();
+            let mut writer = Writer::new(stream, &mut ahead, facts, out);
+            return Ok(writer.respond(&response).is_ok() && writer.can_go_on());
+        }
+    };
+    reader.check_length(&facts, limits)?;
+    if facts.expects_continue && reader.lacks_body(&facts) {
+        let mut stream = stream;
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Stop::Quiet)?;
+    }
+    let body = reader.read_body(stream, &facts, limits)?;
+    facts.keep_alive &= !place.is_stopping();
+
+    let request = Request { head: reader.parsed(limits, peer)?, body: reader.body(&body) };
+    let mut ahead = Vec::new();
+    let mut writer = Writer::new(stream, &mut ahead, facts, out);
+    // A bug met by one request must not take the other connections with it.
+    let handled = catch_unwind(AssertUnwindSafe(|| service.handle(&request, &mut writer)));
+    if handled.is_err() && writer.is_fresh() {
+        // Should even this fail, the connection is closed below.
+        let _ = writer.respond(&service.refuse(Refusal::Bug, Some(&request.head)));
+    }
+    let go_on = matches!(handled, Ok(Ok(()))) && writer.can_go_on();
+    drop(writer);
+    drop(request);
+    reader.consume(&body);
+    reader.append(&mut ahead);
+    Ok(go_on)
+}
+
+/// Answers, says that nothing more is read, and lets the client finish sending into the void.
+#[inline(never)]
+fn refuse(place: &Place, out: &mut Vec<u8>, response: &Response) {
+    let stream = place.stream();
+    let mut ahead = Vec::new();
+    let answered = Writer::new(stream, &mut ahead, Facts::closing(), out).respond(response);
+    if answered.is_err() || stream.shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    // All is said, so that it may be sent away for somebody else.
+    place.set_idle();
+    let until = Instant::now() + LINGER;
+    let mut stream = stream;
+    let mut void = [0; 4096];
+    let mut left = LINGER_BYTES;
+    loop {
+        let time = until.saturating_duration_since(Instant::now());
+        if time.is_zero() || stream.set_read_timeout(Some(time)).is_err() {
+            return;
+        }
+        match stream.read(&mut void) {
+            Ok(0) | Err(_) => return,
+            Ok(n) if n > left => return,
+            Ok(n) => left -= n,
+        }
+    }
+}

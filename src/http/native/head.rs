@@ -1,0 +1,171 @@
+//! One head: what the service sees of it, and what the connection itself must know: how the body is
+//! framed, and whether the connection is kept. A head that says two things about that is refused.
+
+use super::super::{Head, Limits, Refusal};
+use httparse::Status;
+use std::mem::MaybeUninit;
+use std::net::IpAddr;
+
+/// The most headers that the setting may allow.
+pub const MOST: usize = 256;
+
+/// How a head says that its body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// After so many bytes.
+    Length(usize),
+    /// With a chunk of no length.
+    Chunked,
+}
+
+/// What of a head the connection itself must know.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Bytes of the head in the buffer.
+    pub head: usize,
+    /// Where the body ends.
+    pub framing: Framing,
+    /// Whether the client keeps the connection open for more.
+    pub keep_alive: bool,
+    /// Whether it speaks HTTP/1.0, which knows no chunks.
+    pub http10: bool,
+    /// Whether the request is `HEAD`.
+    pub is_head: bool,
+    /// Whether it waits for `100 Continue` before it sends the body.
+    pub expects_continue: bool,
+}
+
+impl Facts {
+    /// Of a connection that is closed after the next answer.
+    pub fn closing() -> Self {
+        Facts {
+            head: 0,
+            framing: Framing::Length(0),
+            keep_alive: false,
+            http10: false,
+            is_head: false,
+            expects_continue: false,
+        }
+    }
+}
+
+/// A head and what is said of it.
+pub struct Parsed<'a> {
+    /// For the service.
+    pub head: Head<'a>,
+    /// Its bytes, with the blank line that ends it.
+    length: usize,
+    http10: bool,
+}
+
+/// Parses a head at the start of `bytes`; `None` while it is not whole.
+// Its space for headers must be off the stack again while the request waits.
+#[inline(never)]
+pub fn parse<'a>(
+    bytes: &'a [u8],
+    limits: &Limits,
+    peer: IpAddr,
+) -> Result<Option<Parsed<'a>>, Refusal> {
+    let mut slots = [const { MaybeUninit::uninit() }; MOST];
+    let slots = &mut slots[..limits.headers.min(MOST)];
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(bytes, slots) {
+        Ok(Status::Complete(length)) if length > limits.head_bytes => {
+            return Err(Refusal::HeadTooLarge);
+        }
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
+        Err(_) if bytes.first() == Some(&0x16) => {
+            return Err(Refusal::Malformed("this port speaks http://, and TLS was tried"));
+        }
+        Err(httparse::Error::Version) => {
+            return Err(Refusal::Malformed("only HTTP/1.0 and HTTP/1.1 are spoken here"));
+        }
+        Err(_) => return Err(Refusal::Malformed("the request line or a header cannot be read")),
+    };
+    let (Some(method), Some(target)) = (request.method, request.path) else {
+        return Err(Refusal::Malformed("the request line cannot be read"));
+    };
+    // A proxy's absolute form, http://host/path, is served like the path (RFC 9112 §3.2.2).
+    let target = match target.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('/') => {
+            rest.find('/').map_or("/", |slash| &rest[slash..])
+        }
+        _ => target,
+    };
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let headers = request.headers.iter().map(|h| (h.name, h.value.trim_ascii())).collect();
+    let http10 = request.version == Some(0);
+    Ok(Some(Parsed { head: Head { method, path, query, headers, peer }, length, http10 }))
+}
+
+impl Parsed<'_> {
+    /// What the connection must know.
+    pub fn facts(&self) -> Result<Facts, Refusal> {
+        let Parsed { head, length, http10 } = self;
+        let http10 = *http10;
+        let mut content_length: Option<usize> = None;
+        let mut chunked = false;
+        let mut hosts = 0;
+        let (mut close, mut keep) = (false, false);
+        let mut expects_continue = false;
+        for (name, value) in &head.headers {
+            let has = |token: &str| {
+                let parts = value.split(|b| *b == b',');
+                parts
+                    .into_iter()
+                    .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+            };
+            if name.eq_ignore_ascii_case("content-length") {
+                let said =
+                    digits(value).ok_or(Refusal::Malformed("Content-Length is not a number"))?;
+                if content_length.is_some_and(|before| before != said) {
+                    return Err(Refusal::Malformed("two Content-Lengths contradict each other"));
+                }
+                content_length = Some(said);
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                if chunked || http10 || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Refusal::Malformed(
+                        "the only Transfer-Encoding known here is chunked",
+                    ));
+                }
+                chunked = true;
+            } else if name.eq_ignore_ascii_case("host") {
+                hosts += 1;
+            } else if name.eq_ignore_ascii_case("connection") {
+                close |= has("close");
+                keep |= has("keep-alive");
+            } else if name.eq_ignore_ascii_case("expect") {
+                expects_continue = !http10 && has("100-continue");
+            }
+        }
+        if hosts > 1 || (hosts == 0 && !http10) {
+            return Err(Refusal::Malformed("an HTTP/1.1 request has exactly one Host header"));
+        }
+        let framing = match (chunked, content_length) {
+            (true, Some(_)) => {
+                return Err(Refusal::Malformed("Content-Length and chunks exclude each other"));
+            }
+            (true, None) => Framing::Chunked,
+            (false, length) => Framing::Length(length.unwrap_or(0)),
+        };
+        Ok(Facts {
+            head: *length,
+            framing,
+            keep_alive: !close && (keep || !http10),
+            http10,
+            is_head: head.method == "HEAD",
+            expects_continue,
+        })
+    }
+}
+
+/// Digits and nothing else; a number past all bounds is the largest one.
+fn digits(value: &[u8]) -> Option<usize> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = std::str::from_utf8(value).ok()?;
+    Some(value.parse().unwrap_or(usize::MAX))
+}

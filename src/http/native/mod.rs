@@ -1,0 +1,312 @@
+//! The default engine: blocking std sockets and a pool of threads, one for each open connection.
+//!
+//! A new connection goes to a thread that waits for one, or else to a new thread; the hand-over is
+//! a rendezvous, so a connection is never queued behind another's work.
+
+mod connection;
+mod head;
+mod places;
+mod reader;
+mod writer;
+
+pub use head::MOST as MOST_HEADERS;
+
+use super::{Limits, Service};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use places::{Place, Places};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Enough for the deepest call chain of ours: metadata of 127 levels, the most that is read, takes
+/// almost 400 KB in a debug build. A waiting request touches a small part of it, and what is not
+/// touched is not taken from memory.
+const STACK: usize = 512 * 1024;
+/// How long a thread without a connection stays for the next one.
+const SPARE_TIME: Duration = Duration::from_secs(10);
+/// Between two tries at a port that somebody else has.
+const RETRY: Duration = Duration::from_millis(400);
+/// How long to wait, out of descriptors, until somebody leaves by himself.
+const ROOM_TIME: Duration = Duration::from_millis(100);
+/// How long a connection that was told to leave may take to do so on a busy machine.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
+/// How many connections the kernel may complete before we take them.
+const BACKLOG: i32 = 4096;
+
+/// What a [`Server`] is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Bound, and serving at these addresses.
+    Listening(Vec<SocketAddr>),
+    /// Not bound yet, for this reason; tried again until it can be.
+    Waiting(String),
+    /// Stopped for good.
+    Stopped,
+}
+
+/// A running engine; stops when told to, or dropped.
+pub struct Server {
+    state: Arc<Mutex<State>>,
+    places: Places,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    /// Makes sure that there is a descriptor to wake the accepting thread with.
+    spare: Option<File>,
+}
+
+impl Server {
+    /// Serves at `host` (a name or an address of either family) and `port` (0 takes a free one).
+    /// A port that is taken is waited for.
+    ///
+    /// # Errors
+    /// Only when no thread can be started.
+    pub fn start(
+        host: &str,
+        port: u16,
+        limits: Limits,
+        service: Arc<dyn Service>,
+    ) -> io::Result<Self> {
+        let places = Places::new(limits.connections);
+        let (stop, stopped) = bounded(0);
+        let pool = Pool::new(places.clone(), limits, service);
+        let address = (host.trim_matches(['[', ']']).to_owned(), port);
+        // The first try is made here, so that the state is true as soon as this returns.
+        let first = bind(&address);
+        let state = Arc::new(Mutex::new(state_of(&first)));
+        let thread = {
+            let state = state.clone();
+            let run = move || run(&address, first, &state, &pool, &stopped);
+            thread::Builder::new().name("http-accept".into()).stack_size(STACK).spawn(run)?
+        };
+        Ok(Server {
+            state,
+            places,
+            stop: Some(stop),
+            thread: Some(thread),
+            spare: spare_descriptor(),
+        })
+    }
+
+    /// What it is doing now.
+    pub fn state(&self) -> State {
+        lock(&self.state).clone()
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.places.count()
+    }
+
+    /// Stops accepting, then lets requests that are being answered finish until `deadline`.
+    /// `end_waiting` is called once nobody new can come, to end what would wait longer.
+    pub fn stop(&mut self, deadline: Instant, end_waiting: impl FnOnce()) {
+        // A dropped sender is what the accepting thread takes for the order to stop.
+        self.stop = None;
+        let listening = std::mem::replace(&mut *lock(&self.state), State::Stopped);
+        if let State::Listening(addresses) = listening {
+            self.spare = None;
+            addresses.iter().for_each(wake);
+        }
+        if let Some(thread) = self.thread.take() {
+            // It ends by itself, and a panic of it changes nothing here.
+            let _ = thread.join();
+        }
+        end_waiting();
+        self.places.stop(deadline);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(Instant::now(), || {});
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn state_of(bound: &io::Result<Vec<TcpListener>>) -> State {
+    let addresses = |listeners: &Vec<TcpListener>| {
+        listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    };
+    match bound {
+        Ok(listeners) => State::Listening(addresses(listeners)),
+        Err(e) => State::Waiting(e.to_string()),
+    }
+}
+
+/// The accepting thread: waits for the port, then accepts until the order to stop.
+fn run(
+    address: &(String, u16),
+    first: io::Result<Vec<TcpListener>>,
+    state: &Mutex<State>,
+    pool: &Pool,
+    stopped: &Receiver<()>,
+) {
+    let is_stopped = || stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected);
+    let mut bound = first;
+    let listeners = loop {
+        match bound {
+            Ok(listeners) => break listeners,
+            // Nothing tells when a port falls free, so this one wait is a look now and then.
+            Err(_) => match stopped.recv_timeout(RETRY) {
+                Err(crossbeam_channel::RecvTimeoutError::Timeout) => bound = bind(address),
+                _ => return,
+            },
+        }
+        let mut state = lock(state);
+        if *state == State::Stopped {
+            return;
+        }
+        *state = state_of(&bound);
+    };
+    thread::scope(|scope| {
+        let mut listeners = listeners.iter();
+        let Some(first) = listeners.next() else { return };
+        for other in listeners {
+            let accept = || pool.accept(other, &is_stopped);
+            if let Err(e) = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, accept) {
+                pool.service.report(&format!("one of the addresses is not served: {e}"));
+            }
+        }
+        pool.accept(first, &is_stopped);
+    });
+}
+
+/// Binds every address that the host's name stands for.
+fn bind(address: &(String, u16)) -> io::Result<Vec<TcpListener>> {
+    let (host, mut port) = (address.0.as_str(), address.1);
+    let found = (host, port).to_socket_addrs();
+    let mut found: Vec<SocketAddr> = found
+        .map_err(|e| io::Error::new(e.kind(), format!("the host {host:?} is not known: {e}")))?
+        .collect();
+    found.sort();
+    found.dedup();
+    let mut listeners = Vec::new();
+    let mut failed = None;
+    for mut address in found {
+        address.set_port(port);
+        match listen(address) {
+            Ok(listener) => {
+                port = listener.local_addr().map_or(port, |address| address.port());
+                listeners.push(listener);
+            }
+            Err(e) => failed = Some(io::Error::new(e.kind(), format!("{address}: {e}"))),
+        }
+    }
+    match failed {
+        // A machine without IPv6 still resolves `localhost` to both families.
+        Some(e) if listeners.is_empty() || e.kind() == io::ErrorKind::AddrInUse => Err(e),
+        _ => Ok(listeners),
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Elsewhere the option would let two servers share a port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Lets a blocked `accept` return, by connecting to it.
+fn wake(address: &SocketAddr) {
+    let mut address = *address;
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    // It may have ended by itself.
+    let _ = TcpStream::connect_timeout(&address, Duration::from_millis(200));
+}
+
+/// The threads that serve connections.
+struct Pool {
+    places: Places,
+    limits: Arc<Limits>,
+    service: Arc<dyn Service>,
+    hand_over: (Sender<Place>, Receiver<Place>),
+}
+
+impl Pool {
+    fn new(places: Places, limits: Limits, service: Arc<dyn Service>) -> Self {
+        // Without a buffer: a send succeeds only if a thread is waiting in this very moment.
+        Pool { places, limits: Arc::new(limits), service, hand_over: bounded(0) }
+    }
+
+    fn accept(&self, listener: &TcpListener, is_stopped: &dyn Fn() -> bool) {
+        // A descriptor kept for the moment when there is no other. It is given up only to accept:
+        // before that nobody knows whether there is a client to send somebody away for.
+        let mut spare = spare_descriptor();
+        loop {
+            let accepted = listener.accept();
+            if is_stopped() {
+                return;
+            }
+            match accepted {
+                Ok((stream, _)) => {
+                    spare = spare.or_else(spare_descriptor);
+                    if spare.is_none() && self.places.make_room(LEAVE_TIME) {
+                        spare = spare_descriptor();
+                    }
+                    // With the spare one the client is told that there is no room.
+                    self.serve(stream, spare.is_none());
+                }
+                Err(e) if is_out_of_descriptors(&e) => {
+                    if spare.take().is_none() {
+                        self.places.wait_for_room(ROOM_TIME);
+                    }
+                }
+                // The client left before we looked, or the kernel is short of memory: next.
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, full: bool) {
+        let Some(place) = self.places.take(stream, full) else { return };
+        let place = match self.hand_over.0.try_send(place) {
+            Ok(()) => return,
+            Err(TrySendError::Full(place) | TrySendError::Disconnected(place)) => place,
+        };
+        let (limits, service, next) =
+            (self.limits.clone(), self.service.clone(), self.hand_over.1.clone());
+        let work = move || {
+            let mut place = Some(place);
+            while let Some(here) = place.take() {
+                connection::serve(&here, &limits, &*service);
+                drop(here);
+                place = next.recv_timeout(SPARE_TIME).ok();
+            }
+        };
+        // Without a thread the connection is dropped, which tells its client.
+        if let Err(e) = thread::Builder::new().name("http".into()).stack_size(STACK).spawn(work) {
+            self.service.report(&format!("a connection was dropped for want of a thread: {e}"));
+        }
+    }
+}
+
+fn spare_descriptor() -> Option<File> {
+    File::open(if cfg!(windows) { "NUL" } else { "/dev/null" }).ok()
+}
+
+/// EMFILE or ENFILE, for which std has no kind.
+fn is_out_of_descriptors(e: &io::Error) -> bool {
+    #[cfg(unix)]
+    return matches!(e.raw_os_error(), Some(23 | 24));
+    #[cfg(windows)]
+    return e.raw_os_error() == Some(10024);
+    #[cfg(not(any(unix, windows)))]
+    return false;
+}

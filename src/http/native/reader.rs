@@ -1,0 +1,336 @@
+//! Reading one connection: a buffer, the head, and the body by either framing, within limits and
+//! deadlines. What is wrong with a request is said as a [`Refusal`]; nothing here writes.
+
+use super::super::{Head, Limits, Refusal};
+use super::head::{Facts, Framing, Parsed, parse};
+use std::io::{self, Read};
+use std::net::{IpAddr, TcpStream};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// What is asked for at a time, and what a quiet connection keeps.
+const STEP: usize = 2048;
+/// A buffer that grew beyond this is given back after the request.
+const KEEP: usize = 64 * 1024;
+/// The longest chunk-size line: 16 digits, and room for extensions that nobody uses.
+const CHUNK_LINE: usize = 256;
+
+/// Why reading ended without a request.
+#[derive(Debug)]
+pub enum Stop {
+    /// The client closed, reset, or sat idle too long: nothing is to be said.
+    Quiet,
+    /// Answer this and close.
+    Refuse(Refusal),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Stop::Refuse(refusal)
+    }
+}
+
+/// The bytes of one connection that were read and not yet used.
+pub struct Reader {
+    /// Always initialised in full; `start..end` is what was read.
+    data: Vec<u8>,
+    start: usize,
+    end: usize,
+    timeout: Duration,
+}
+
+impl Reader {
+    /// An empty buffer over a stream whose read timeout is `timeout`.
+    pub fn new(timeout: Duration) -> Self {
+        Reader { data: Vec::new(), start: 0, end: 0, timeout }
+    }
+
+    /// Whether nothing of a next request has come.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.data.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Makes room for at least one byte and at most `want`, growing by doubling.
+    fn room(&mut self, want: usize) -> &mut [u8] {
+        if self.start > 0 && self.end == self.data.len() {
+            self.data.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.data.len() {
+            let more = want.clamp(STEP, self.data.len().max(STEP));
+            self.data.reserve_exact(more);
+            self.data.resize(self.data.len() + more, 0);
+        }
+        &mut self.data[self.end..]
+    }
+
+    /// Reads once, waiting until `deadline` at most.
+    fn fill(&mut self, stream: &TcpStream, deadline: Instant, want: usize) -> Result<(), Stop> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Refusal::TooSlow.into());
+            }
+            // In whole seconds but for the last, so that a body in many pieces costs one system
+            // call a second for it.
+            let whole = Duration::from_secs(left.as_secs());
+            self.set_timeout(stream, if whole.is_zero() { left } else { whole })?;
+            if self.read(stream, want)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn set_timeout(&mut self, stream: &TcpStream, timeout: Duration) -> Result<(), Stop> {
+        if self.timeout != timeout {
+            stream.set_read_timeout(Some(timeout)).map_err(|_| Stop::Quiet)?;
+            self.timeout = timeout;
+        }
+        Ok(())
+    }
+
+    /// One read; `false` when it ran into the socket's timeout.
+    fn read(&mut self, mut stream: &TcpStream, want: usize) -> Result<bool, Stop> {
+        loop {
+            match stream.read(self.room(want)) {
+                Ok(0) => return Err(Stop::Quiet),
+                Ok(n) => {
+                    self.end += n;
+                    return Ok(true);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if is_timeout(&e) => return Ok(false),
+                Err(_) => return Err(Stop::Quiet),
+            }
+        }
+    }
+
+    /// Takes over what came while a request was being answered.
+    pub fn append(&mut self, ahead: &mut Vec<u8>) {
+        if ahead.is_empty() {
+            return;
+        }
+        self.data.truncate(self.end);
+        self.data.append(ahead);
+        self.end = self.data.len();
+    }
+
+    /// Waits for a whole head: up to the idle time for its first byte, then as the limits say.
+    pub fn head(
+        &mut self,
+        stream: &TcpStream,
+        limits: &Limits,
+        peer: IpAddr,
+    ) -> Result<Facts, Stop> {
+        let mut deadline = Instant::now() + limits.head_time;
+        loop {
+            // Blank lines before a request are to be ignored (RFC 9112 §2.2), and begin none.
+            while self.bytes().first().is_some_and(|b| matches!(b, b'\r' | b'\n')) {
+                self.start += 1;
+            }
+            if self.is_empty() {
+                self.set_timeout(stream, limits.idle_time)?;
+                if !self.read(stream, STEP)? {
+                    return Err(Stop::Quiet);
+                }
+                deadline = Instant::now() + limits.head_time;
+                continue;
+            }
+            if let Some(parsed) = parse(self.bytes(), limits, peer)? {
+                return parsed.facts().map_err(Stop::from);
+            }
+            if self.end - self.start >= limits.head_bytes {
+                return Err(Refusal::HeadTooLarge.into());
+            }
+            self.fill(stream, deadline, STEP)?;
+        }
+    }
+
+    /// The head that [`Reader::head`] found.
+    pub fn parsed(&self, limits: &Limits, peer: IpAddr) -> Result<Head<'_>, Refusal> {
+        match parse(self.bytes(), limits, peer)? {
+            Some(Parsed { head, .. }) => Ok(head),
+            None => Err(Refusal::Malformed("the head ended early")),
+        }
+    }
+
+    /// Whether a body is still to be read from the socket.
+    pub fn lacks_body(&self, facts: &Facts) -> bool {
+        match facts.framing {
+            Framing::Length(length) => self.end - self.start - facts.head < length,
+            Framing::Chunked => true,
+        }
+    }
+
+    /// Refuses a body that says beforehand that it is too large.
+    pub fn check_length(&self, facts: &Facts, limits: &Limits) -> Result<(), Refusal> {
+        match facts.framing {
+            Framing::Length(length) if length > limits.body_bytes => {
+                Err(Refusal::BodyTooLarge(limits.body_bytes))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the whole body. Afterwards [`Reader::body`] has it, and the head is still in place.
+    pub fn read_body(
+        &mut self,
+        stream: &TcpStream,
+        facts: &Facts,
+        limits: &Limits,
+    ) -> Result<Body, Stop> {
+        self.check_length(facts, limits)?;
+        let deadline = Instant::now() + limits.body_time;
+        match facts.framing {
+            Framing::Length(length) => {
+                let whole = facts.head + length;
+                while self.end - self.start < whole {
+                    self.fill(stream, deadline, whole - (self.end - self.start))?;
+                }
+                Ok(Body { range: facts.head..whole, raw_end: whole })
+            }
+            Framing::Chunked => self.read_chunks(stream, facts.head, limits, deadline),
+        }
+    }
+
+    /// Decodes chunks where they lie: each one's data is moved up to the end of the one before.
+    fn read_chunks(
+        &mut self,
+        stream: &TcpStream,
+        head: usize,
+        limits: &Limits,
+        deadline: Instant,
+    ) -> Result<Body, Stop> {
+        let limit = limits.body_bytes;
+        let (mut raw, mut decoded) = (head, head);
+        loop {
+            let line = self.line(stream, raw, CHUNK_LINE, deadline)?;
+            let size = chunk_size(&self.bytes()[raw..line])?;
+            raw = line;
+            if size == 0 {
+                break;
+            }
+            if size > limit - (decoded - head) {
+                return Err(Refusal::BodyTooLarge(limit).into());
+            }
+            while self.end - self.start < raw + size + 2 {
+                self.fill(stream, deadline, raw + size + 2 - (self.end - self.start))?;
+            }
+            if &self.bytes()[raw + size..raw + size + 2] != b"\r\n" {
+                return Err(Refusal::Malformed("a chunk is longer than it says").into());
+            }
+            let at = self.start + raw;
+            self.data.copy_within(at..at + size, self.start + decoded);
+            decoded += size;
+            raw += size + 2;
+            // What many small chunks cost in framing must not pile up in the buffer.
+            if raw - decoded > KEEP {
+                self.data.copy_within(self.start + raw..self.end, self.start + decoded);
+                self.end -= raw - decoded;
+                raw = decoded;
+            }
+        }
+        // Trailers, to be read and forgotten; together they may be as long as a head.
+        let most = raw + limits.head_bytes;
+        loop {
+            let line = self.line(stream, raw, most.saturating_sub(raw), deadline)?;
+            let blank = line - raw == 2;
+            raw = line;
+            if blank {
+                return Ok(Body { range: head..decoded, raw_end: raw });
+            }
+        }
+    }
+
+    /// The end of the CRLF-ended line that begins at `from` and is at most `most` bytes long.
+    fn line(
+        &mut self,
+        stream: &TcpStream,
+        from: usize,
+        most: usize,
+        deadline: Instant,
+    ) -> Result<usize, Stop> {
+        let too_long = || Refusal::Malformed("a chunk's size line or the trailers are too long");
+        let mut seen = from;
+        loop {
+            let bytes = self.bytes();
+            if let Some(at) = bytes[seen..].iter().position(|b| *b == b'\n') {
+                let end = seen + at + 1;
+                return match bytes[from..end].ends_with(b"\r\n") {
+                    true if end - from > most => Err(too_long().into()),
+                    true => Ok(end),
+                    false => Err(Refusal::Malformed("a chunk line does not end in CRLF").into()),
+                };
+            }
+            seen = bytes.len();
+            if seen - from > most {
+                return Err(too_long().into());
+            }
+            self.fill(stream, deadline, STEP)?;
+        }
+    }
+
+    /// The body that [`Reader::read_body`] found.
+    pub fn body(&self, body: &Body) -> &[u8] {
+        self.bytes().get(body.range.clone()).unwrap_or_default()
+    }
+
+    /// Forgets a request that was answered, and gives back a large buffer.
+    pub fn consume(&mut self, body: &Body) {
+        self.start = (self.start + body.raw_end).min(self.end);
+        if self.is_empty() {
+            self.start = 0;
+            self.end = 0;
+            if self.data.len() > KEEP {
+                self.data = Vec::new();
+            }
+        }
+    }
+}
+
+/// Whether the client closed its side. Takes in what it sent meanwhile, up to a bound, since the
+/// end of a stream can only be seen behind all that came before it.
+pub fn is_gone(mut stream: &TcpStream, ahead: &mut Vec<u8>) -> bool {
+    if stream.set_nonblocking(true).is_err() {
+        return true;
+    }
+    let mut piece = [0; 1024];
+    let gone = loop {
+        if ahead.len() >= KEEP {
+            break false;
+        }
+        match stream.read(&mut piece) {
+            Ok(0) => break true,
+            Ok(n) => ahead.extend_from_slice(&piece[..n]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => break !is_timeout(&e),
+        }
+    };
+    stream.set_nonblocking(false).is_err() || gone
+}
+
+/// Where a decoded body lies, and where its framing ends.
+#[derive(Debug, Clone)]
+pub struct Body {
+    range: Range<usize>,
+    raw_end: usize,
+}
+
+/// Whether a read or write ended because the socket's timeout passed.
+pub fn is_timeout(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+fn chunk_size(line: &[u8]) -> Result<usize, Refusal> {
+    let size = line.split(|b| *b == b';').next().unwrap_or_default().trim_ascii_end();
+    let text = std::str::from_utf8(size).unwrap_or_default();
+    if text.is_empty() || text.len() > 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Refusal::Malformed("a chunk size is not a hexadecimal number"));
+    }
+    Ok(usize::from_str_radix(text, 16).unwrap_or(usize::MAX))
+}

@@ -1,0 +1,99 @@
+//! The handshake: who is at the other end of the pipe, and what it can do.
+
+use serde::Deserialize;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The versions of the legacy era, oldest first.
+pub const VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+/// What is answered to a client that asks for another version.
+pub const LATEST: &str = VERSIONS[3];
+/// The one version whose clients may send batches.
+pub const BATCHES: &str = VERSIONS[1];
+
+/// What `initialize` told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Client {
+    /// `clientInfo.name`; empty before `initialize`.
+    pub name: String,
+    /// `clientInfo.version`.
+    pub version: String,
+    /// The protocol version that was agreed; empty before `initialize`.
+    pub protocol: &'static str,
+    /// Whether it declared `sampling`.
+    pub sampling: bool,
+    /// Whether its sampling takes tools (`sampling.tools`, from 2025-11-25 on).
+    pub sampling_tools: bool,
+    /// Whether it said `notifications/initialized`, or went on as if it had.
+    pub ready: bool,
+}
+
+/// The parameters of `initialize` that matter here. All else is accepted and ignored.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Initialize {
+    protocol_version: String,
+    #[serde(default)]
+    capabilities: Capabilities,
+    #[serde(default)]
+    client_info: ClientInfo,
+}
+
+#[derive(Deserialize, Default)]
+struct Capabilities {
+    sampling: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize, Default)]
+struct ClientInfo {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    version: String,
+}
+
+/// The session with the host. Clones share it.
+#[derive(Clone, Default)]
+pub struct Session(Arc<RwLock<Arc<Client>>>);
+
+impl Session {
+    /// What is known of the client now.
+    pub fn client(&self) -> Arc<Client> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the parameters of an `initialize`, the first or a later one.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub fn initialize(&self, params: Option<&str>) -> Result<Arc<Client>, String> {
+        let params = params.ok_or("initialize needs params with a protocolVersion")?;
+        let params: Initialize =
+            serde_json::from_str(params).map_err(|e| format!("initialize: {e}"))?;
+        let asked = VERSIONS.into_iter().find(|version| *version == params.protocol_version);
+        let protocol = asked.unwrap_or(LATEST);
+        let sampling = params.capabilities.sampling.as_ref();
+        let client = Arc::new(Client {
+            name: params.client_info.name,
+            version: params.client_info.version,
+            protocol,
+            sampling: sampling.is_some_and(|sampling| !sampling.is_null()),
+            sampling_tools: protocol == LATEST
+                && sampling.and_then(|s| s.get("tools")).is_some_and(|tools| !tools.is_null()),
+            ready: false,
+        });
+        self.set(client.clone());
+        Ok(client)
+    }
+
+    /// Notes that the client considers the handshake done.
+    pub fn set_ready(&self) {
+        let client = self.client();
+        if !client.ready && !client.protocol.is_empty() {
+            self.set(Arc::new(Client { ready: true, ..(*client).clone() }));
+        }
+    }
+
+    fn set(&self, client: Arc<Client>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = client;
+    }
+}

@@ -1,0 +1,66 @@
+//! The waiting: for events, a time, or the client's leaving, whichever is first.
+
+use super::Trip;
+use crate::chat::{Event, Failure, FailureKind};
+use crate::exchange::Ticket;
+use crate::http::Responder;
+use std::time::{Duration, Instant};
+
+/// How often a waiting request looks whether its client is still there.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What a wait came to.
+pub(super) enum Woken {
+    /// Of one choice.
+    Events(usize, Vec<Event>),
+    /// The time that was asked for has come.
+    Due,
+    /// The client has left.
+    Gone,
+    /// The deadline has passed.
+    Expired,
+}
+
+impl Trip<'_> {
+    /// Waits for events until `due`, the deadline or the client's leaving, whichever is first.
+    pub(super) fn wait(
+        &self,
+        ticket: &Ticket,
+        deadline: Option<Instant>,
+        due: Option<Instant>,
+        responder: &mut dyn Responder,
+    ) -> Woken {
+        loop {
+            let tick = self.seen.get() + TICK;
+            let until = [Some(tick), deadline, due].into_iter().flatten().min().unwrap_or(tick);
+            let events = ticket.next(until);
+            let now = Instant::now();
+            if now >= tick {
+                if responder.is_gone() {
+                    return Woken::Gone;
+                }
+                self.seen.set(now);
+            }
+            if let Some((choice, events)) = events {
+                return Woken::Events(choice, events);
+            }
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                return Woken::Expired;
+            }
+            if due.is_some_and(|due| now >= due) {
+                return Woken::Due;
+            }
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.relay.timeout().map(|timeout| Instant::now() + timeout)
+    }
+
+    pub(super) fn expired(&self) -> Failure {
+        let waited = self.relay.timeout().unwrap_or_default();
+        let waited = humantime::format_duration(waited);
+        let said = format!("no answer within {waited}; MODELTAP_TIMEOUT sets how long to wait");
+        Failure::new(FailureKind::Timeout, said)
+    }
+}

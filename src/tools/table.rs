@@ -1,0 +1,148 @@
+//! The tools as the host sees them: names, descriptions, and what each takes.
+
+use crate::mcp::arguments::{Argument, Kind};
+use crate::mcp::server::Tool;
+use crate::record::events;
+
+const fn argument(name: &'static str, kind: Kind, help: &'static str) -> Argument {
+    Argument { name, kind, required: false, help }
+}
+
+const fn required(name: &'static str, kind: Kind, help: &'static str) -> Argument {
+    Argument { name, kind, required: true, help }
+}
+
+const TOOL: Tool = Tool {
+    name: "",
+    title: "",
+    description: "",
+    arguments: &[],
+    read_only: false,
+    idempotent: false,
+    stays_open: false,
+    always_load: false,
+};
+
+/// The tools, under the names that the two ancestors gave them.
+pub const TOOLS: &[Tool] = &[
+    Tool {
+        name: "http_server_start",
+        title: "Start the HTTP server",
+        description: "Starts the OpenAI-compatible HTTP server. If it runs already, nothing changes \
+            and its state is returned. A port that is taken is waited for.",
+        arguments: &[
+            argument("host", Kind::Name, "Address or name to listen on."),
+            argument("port", Kind::Whole(0, 65535), "Port to listen on; 0 takes a free one."),
+            argument("api_key", Kind::Name, "Key to ask clients for."),
+            argument(
+                "timeout_ms",
+                Kind::Whole(1000, 1_800_000),
+                "Milliseconds to wait for an answer.",
+            ),
+        ],
+        idempotent: true,
+        ..TOOL
+    },
+    Tool {
+        name: "http_server_stop",
+        title: "Stop the HTTP server",
+        description: "Stops the HTTP server. Requests that are waiting fail with 502.",
+        idempotent: true,
+        ..TOOL
+    },
+    Tool {
+        name: "http_server_status",
+        title: "HTTP server status",
+        description: "Tells whether the HTTP server runs, and where.",
+        read_only: true,
+        idempotent: true,
+        ..TOOL
+    },
+    Tool {
+        name: "runtime_status",
+        title: "Bridge status",
+        description: "Tells how the bridge is: version, uptime, MCP session, way to the model, HTTP \
+            address, routes, models, and how many requests are waiting.",
+        read_only: true,
+        idempotent: true,
+        ..TOOL
+    },
+    Tool {
+        name: "channel_debug_events",
+        title: "Recent events",
+        description: "Lists recent events of requests and replies, newest last, to find out what \
+            became of a request.",
+        arguments: &[
+            argument("limit", Kind::Whole(1, 500), "How many, the newest; 50 unless given."),
+            argument("request_id", Kind::Name, "Only events of this request."),
+            argument("kind", Kind::OneOf(&events::KINDS), "Only events of this kind."),
+            argument("source_type", Kind::OneOf(&events::SOURCES), "Only events from there."),
+            argument("stream", Kind::Truth, "Only of streamed requests, or only of others."),
+        ],
+        read_only: true,
+        idempotent: true,
+        ..TOOL
+    },
+    Tool {
+        name: "channel_reply",
+        title: "Answer a request",
+        description: "Answers a request that arrived as a channel event. Call it once with the \
+            request_id of the event and the whole answer as content. It also ends a stream. If the \
+            request cannot be answered, give error instead of content.",
+        arguments: &[
+            required("request_id", Kind::Name, "The request_id of the event."),
+            argument(
+                "content",
+                Kind::Content,
+                "The answer: text, or content blocks of type text and tool_use.",
+            ),
+            argument(
+                "stop_reason",
+                Kind::Name,
+                "Why the answer ends: endTurn (default), maxTokens, stopSequence or toolUse.",
+            ),
+            argument("error", Kind::Error, "Why there is no answer."),
+        ],
+        always_load: true,
+        ..TOOL
+    },
+    Tool {
+        name: "channel_reply_stream",
+        title: "Answer a request in pieces",
+        description: "Answers a streamed request piece by piece: call it with the request_id of the \
+            event and the next piece of the answer as delta, in order, a few large pieces rather \
+            than many small ones, and with done: true together with or after the last piece.",
+        arguments: &[
+            required("request_id", Kind::Name, "The request_id of the event."),
+            argument("delta", Kind::Text, "The next piece of the answer."),
+            argument("done", Kind::Truth, "True when the answer is complete."),
+        ],
+        always_load: true,
+        ..TOOL
+    },
+    Tool {
+        name: "channel_publish",
+        title: "Publish a channel event",
+        description: "Sends an event of your own wording to the session through the channel, for \
+            tests. It is no request, and nobody waits for an answer.",
+        arguments: &[
+            required("content", Kind::Text, "The text of the event."),
+            argument("meta", Kind::Texts, "Attributes of the event."),
+        ],
+        ..TOOL
+    },
+    Tool {
+        name: "hook",
+        title: "Serve HTTP clients with this host's model",
+        description: "Call this when the user asks to start or hook the bridge. The call stays open \
+            on purpose, and while it does HTTP clients are served by this host's model through \
+            sampling. It ends when it is cancelled. The arguments are not used.",
+        arguments: &[
+            argument("input", Kind::Text, "Not used."),
+            argument("messages", Kind::List, "Not used."),
+            argument("model", Kind::Text, "Not used."),
+        ],
+        stays_open: true,
+        ..TOOL
+    },
+];

@@ -1,0 +1,283 @@
+//! Where a body begins and ends: every way to say it, and every way to say it wrongly.
+
+mod common;
+
+use common::http::Client;
+use common::{Bridge, chat, echo};
+use serde_json::Value;
+use std::net::SocketAddr;
+
+const PATH: &str = "/v1/chat/completions";
+
+/// A bridge that answers with an echo, and its address.
+fn echoing(env: &[(&str, &str)]) -> (Bridge, SocketAddr) {
+    let mut bridge = Bridge::sampling(env);
+    let addr = bridge.addr();
+    bridge.serve(echo);
+    (bridge, addr)
+}
+
+fn with_length(body: &str) -> String {
+    format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn with_chunks(chunks: &str) -> String {
+    format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
+}
+
+/// `body` in chunks of `size` bytes.
+fn chunks_of(body: &str, size: usize) -> String {
+    let mut chunks = String::new();
+    for piece in body.as_bytes().chunks(size) {
+        let piece = std::str::from_utf8(piece).unwrap();
+        chunks.push_str(&format!("{:x}\r\n{piece}\r\n", piece.len()));
+    }
+    chunks + "0\r\n\r\n"
+}
+
+#[test]
+fn a_request_may_be_cut_into_packets_at_every_byte() {
+    let (_bridge, addr) = echoing(&[]);
+    let body = chat("cut").to_string();
+    let whole = with_length(&body);
+    let chunked = with_chunks(&format!(
+        "5;name=\"value\"\r\n{}\r\n{:X}\r\n{}\r\n000\r\nChecksum: 1\r\n\r\n",
+        &body[..5],
+        body.len() - 5,
+        &body[5..]
+    ));
+    let mut client = Client::connect(addr);
+    for request in [whole, chunked] {
+        for at in 1..request.len() {
+            client.send(&request[..at]);
+            client.send(&request[at..]);
+            assert_eq!(client.answer().content(), "echo: cut", "cut at {at}");
+        }
+    }
+}
+
+#[test]
+fn chunks_of_every_size_make_up_the_body() {
+    let (_bridge, addr) = echoing(&[]);
+    let text = "abcdefghij".repeat(3000);
+    let body = chat(&text).to_string();
+    let mut client = Client::connect(addr);
+    for size in [1, 2, 15, 16, 4095, 4096, 4097, body.len()] {
+        // What follows the body shows that its end was found.
+        client
+            .send(with_chunks(&chunks_of(&body, size)) + "GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+        assert_eq!(client.answer().content(), format!("echo: {text}"), "chunks of {size}");
+        assert_eq!(client.answer().json()["status"], "ok");
+    }
+}
+
+#[test]
+fn chunk_extensions_and_trailers_are_passed_over() {
+    let (_bridge, addr) = echoing(&[]);
+    let body = chat("Hello").to_string();
+    let (size, long) = (body.len(), "x".repeat(1000));
+    let mut client = Client::connect(addr);
+    for chunks in [
+        format!("{size:x};a;b=c;d=\"e\"\r\n{body}\r\n0;f\r\n\r\n"),
+        format!("{size:X} ; a\r\n{body}\r\n0\r\n\r\n"),
+        format!("0000{size:x}\r\n{body}\r\n0000\r\n\r\n"),
+        format!("{size:x}\r\n{body}\r\n0\r\nA: b\r\nContent-Length: 5\r\nC: {long}\r\n\r\n"),
+    ] {
+        client.send(with_chunks(&chunks));
+        assert_eq!(client.answer().content(), "echo: Hello", "{chunks}");
+    }
+}
+
+#[test]
+fn a_long_trailer_may_come_in_pieces() {
+    let (_bridge, addr) = echoing(&[]);
+    let body = chat("Hello").to_string();
+    let request =
+        with_chunks(&format!("{:x}\r\n{body}\r\n0\r\nA: {}\r\n\r\n", body.len(), "x".repeat(2000)));
+    let mut client = Client::connect(addr);
+    for _ in 0..20 {
+        for piece in request.as_bytes().chunks(400) {
+            client.send(piece);
+        }
+        assert_eq!(client.answer().content(), "echo: Hello");
+    }
+    is_400_and_the_end(addr, with_chunks(&format!("0\r\nA: {}\r\n\r\n", "x".repeat(200_000))));
+}
+
+#[test]
+fn the_cost_of_framing_does_not_pile_up() {
+    let (bridge, addr) = echoing(&[("MODELTAP_LOG", "off")]);
+    let Some(before) = bridge.memory_kib() else { return };
+    let body = chat(&"x".repeat(50_000)).to_string();
+    let extension = "e".repeat(200);
+    let mut chunks = String::new();
+    for byte in body.chars() {
+        chunks.push_str(&format!("1;{extension}\r\n{byte}\r\n"));
+    }
+    let mut client = Client::connect(addr);
+    // Ten megabytes of framing around fifty kilobytes.
+    client.send(with_chunks(&(chunks + "0\r\n")));
+    let then = bridge.memory_kib().unwrap();
+    client.send("\r\n");
+    assert_eq!(client.answer().status, 200);
+    assert!(then - before < 5_000, "from {before} to {then} KiB");
+}
+
+#[test]
+fn the_same_length_twice_is_one_length() {
+    let (_bridge, addr) = echoing(&[]);
+    let body = chat("Hello").to_string();
+    let length = body.len();
+    let mut client = Client::connect(addr);
+    client.send(format!(
+        "POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\
+         content-length: 0{length}\r\n\r\n{body}"
+    ));
+    assert_eq!(client.answer().content(), "echo: Hello");
+}
+
+/// What is refused with 400 by its head alone; `POST … HTTP/1.1` and the end are added.
+const BAD_HEADERS: &[&str] = &[
+    "Host: t\r\nContent-Length: 5\r\nContent-Length: 6\r\n",
+    "Host: t\r\nContent-Length: 5, 5\r\n",
+    "Host: t\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+    "Host: t\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+    "Host: t\r\nTransfer-Encoding: gzip\r\n",
+    "Host: t\r\nTransfer-Encoding: gzip, chunked\r\n",
+    "Host: t\r\nTransfer-Encoding: chunked, identity\r\n",
+    "Host: t\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+    "Host: t\r\nTransfer-Encoding: identity\r\n",
+    "Host: t\r\nTransfer-Encoding: xchunked\r\n",
+    "Host: t\r\nTransfer-Encoding: \"chunked\"\r\n",
+    "Host: t\r\nTransfer-Encoding:\r\n",
+    "Host: t\r\nTransfer-Encoding: \x0bchunked\r\n",
+    "Host: t\r\nContent-Length: -1\r\n",
+    "Host: t\r\nContent-Length: +5\r\n",
+    "Host: t\r\nContent-Length: 1e11\r\n",
+    "Host: t\r\nContent-Length: 0x5\r\n",
+    "Host: t\r\nContent-Length: five\r\n",
+    "Host: t\r\nContent-Length: 5 5\r\n",
+    "Host: t\r\nContent-Length: 5.0\r\n",
+    "Host: t\r\nContent-Length:\r\n",
+    "",
+    "X: y\r\n",
+    "Host: t\r\nHost: t\r\n",
+    "Host: t\r\nhost: u\r\n",
+    "Host : t\r\n",
+    "Host: t\r\nContent-Length : 5\r\n",
+    "Host: t\r\nX\0: y\r\n",
+    "Host: t\r\nX: y\0\r\n",
+    "Host: t\r\nX: y\r\n folded\r\n",
+    "Host: t\r\nX: y\r\n\tfolded\r\n",
+    " Host: t\r\n",
+    "Host: t\r\nX: a\rb\r\n",
+    "Host: t\r\nno colon\r\n",
+    "Host: t\r\n: no name\r\n",
+    "Host: t\r\nX y: z\r\n",
+];
+
+#[test]
+fn a_head_that_contradicts_itself_is_400_and_the_end() {
+    let (_bridge, addr) = echoing(&[]);
+    for headers in BAD_HEADERS {
+        // What follows is a body by either framing, so that nothing but the head is wrong.
+        is_400_and_the_end(addr, format!("POST {PATH} HTTP/1.1\r\n{headers}\r\n0\r\n\r\n"));
+    }
+    is_400_and_the_end(addr, "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+}
+
+#[test]
+fn what_is_not_http_1_is_400_and_the_end() {
+    let (_bridge, addr) = echoing(&[]);
+    let bytes: &[&[u8]] = &[
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /health HTTP/2\r\nHost: t\r\n\r\n",
+        b"GET /health HTTP/0.9\r\nHost: t\r\n\r\n",
+        b"GET /health HTTP/1.10\r\nHost: t\r\n\r\n",
+        b"GET /health http/1.1\r\nHost: t\r\n\r\n",
+        b"GET /health\r\n\r\n",
+        b"GET /he alth HTTP/1.1\r\nHost: t\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"G\0T / HTTP/1.1\r\nHost: t\r\n\r\n",
+        b"GET /\0 HTTP/1.1\r\nHost: t\r\n\r\n",
+        b"\xff\xfe\xfd\xfc\r\n\r\n",
+        b"{\"jsonrpc\":\"2.0\"}\r\n\r\n",
+        b"\0\0\0\0\0\0\0\0",
+        b"SSH-2.0-x\r\n\r\n",
+    ];
+    for bytes in bytes {
+        is_400_and_the_end(addr, bytes);
+    }
+    let mut client = Client::connect(addr);
+    client.send(bytes[0]);
+    let said = client.answer().json()["error"]["message"].to_string();
+    assert!(said.contains("http://"), "{said}");
+}
+
+#[test]
+fn chunks_that_break_their_own_rules_are_400_and_the_end() {
+    let (_bridge, addr) = echoing(&[]);
+    for chunks in [
+        "x\r\n",
+        "-1\r\n\r\n",
+        "+1\r\nx\r\n",
+        "0x1\r\nx\r\n",
+        "1 1\r\nx\r\n",
+        " 1\r\nx\r\n",
+        "\r\n",
+        ";ext\r\n",
+        "1\nx\r\n",
+        "1\r\nx\n",
+        "1\r\nxy\r\n0\r\n\r\n",
+        "1\r\nx0\r\n\r\n",
+        "2\r\nx\r\n0\r\n\r\n",
+        "1\r\nx\r\r\n",
+        "11111111111111111\r\n",
+        "1\r\nx\r\n0\r\nA: b\n\r\n",
+        &format!("1;{}", "e".repeat(5000)),
+        &"0".repeat(5000),
+    ] {
+        is_400_and_the_end(addr, with_chunks(chunks));
+    }
+}
+
+#[test]
+fn an_absurd_length_costs_nothing_and_is_413() {
+    let (bridge, addr) = echoing(&[]);
+    for length in ["100000000000", "18446744073709551615", "18446744073709551616", &"9".repeat(40)]
+    {
+        let mut client = Client::connect(addr);
+        client.send(format!(
+            "POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\nsome of it"
+        ));
+        assert_eq!(client.answer().status, 413, "{length}");
+        let mut client = Client::connect(addr);
+        client.send(format!(
+            "POST /nothing HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\nsome of it"
+        ));
+        assert_eq!(client.answer().status, 404, "{length}");
+    }
+    for size in ["fffffffff", "ffffffffffffffff"] {
+        let mut client = Client::connect(addr);
+        client.send(with_chunks(&format!("{size}\r\nsome of it")));
+        assert_eq!(client.answer().status, 413, "{size}");
+    }
+    if let Some(kib) = bridge.memory_kib() {
+        assert!(kib < 16_000, "{kib} KiB");
+    }
+}
+
+/// Sends `bytes` with a good request behind them: one answer comes, 400, and nothing after it.
+fn is_400_and_the_end(addr: SocketAddr, bytes: impl AsRef<[u8]>) {
+    let bytes = bytes.as_ref();
+    let shown = String::from_utf8_lossy(bytes);
+    let mut client = Client::connect(addr);
+    client.send([bytes, b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n"].concat());
+    let answer = client.answer();
+    assert_eq!(answer.status, 400, "{shown:?}");
+    assert_eq!(answer.header("connection"), Some("close"), "{shown:?}");
+    let error: Value = answer.json()["error"].clone();
+    assert_eq!(error["code"], "invalid_http", "{shown:?}");
+    assert!(client.is_closed(), "{shown:?}");
+}

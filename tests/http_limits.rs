@@ -1,0 +1,236 @@
+//! What one client may take: each limit of size and time has its status, and the others go on.
+
+mod common;
+
+use common::http::{self, Client};
+use common::{Bridge, chat, echo, sampled};
+use serde_json::json;
+use std::io::Read;
+use std::net::SocketAddr;
+
+const PATH: &str = "/v1/chat/completions";
+
+/// A chat request's body of exactly `length` bytes.
+fn body_of(length: usize) -> String {
+    let bare = chat("").to_string().len();
+    let body = chat(&"x".repeat(length - bare)).to_string();
+    assert_eq!(body.len(), length);
+    body
+}
+
+/// The status of the one answer to `request`, after which the connection is closed.
+fn last_status(addr: SocketAddr, request: &str) -> u16 {
+    let mut client = Client::connect(addr);
+    client.send(request);
+    let answer = client.answer();
+    assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");
+    assert!(answer.json()["error"]["message"].is_string());
+    assert!(client.is_closed());
+    answer.status
+}
+
+#[test]
+fn a_head_over_its_bytes_is_431() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_MAX_HEAD", "512")]);
+    let addr = bridge.addr();
+    let head = |length: usize| {
+        let bare = "GET /health HTTP/1.1\r\nHost: t\r\nX: \r\n\r\n";
+        bare.replace("X: ", &format!("X: {}", "x".repeat(length - bare.len())))
+    };
+    let mut client = Client::connect(addr);
+    client.send(head(512));
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(last_status(addr, &head(513)), 431);
+    assert_eq!(last_status(addr, &head(5000)), 431);
+    // Nor is its end waited for, or that of a request line that goes on and on.
+    assert_eq!(last_status(addr, &head(5000)[..600]), 431);
+    assert_eq!(last_status(addr, &format!("GET /{}", "x".repeat(600))), 431);
+}
+
+#[test]
+fn more_headers_than_allowed_are_431() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_MAX_HEADERS", "5")]);
+    let addr = bridge.addr();
+    let head =
+        |more: usize| format!("GET /health HTTP/1.1\r\nHost: t\r\n{}\r\n", "X: y\r\n".repeat(more));
+    let mut client = Client::connect(addr);
+    client.send(head(4));
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(last_status(addr, &head(5)), 431);
+}
+
+#[test]
+fn a_body_over_its_bytes_is_413_by_either_framing() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_MAX_BODY", "1024")]);
+    let addr = bridge.addr();
+    bridge.serve(echo);
+    let length = |body: &str| {
+        format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let chunked = |body: &str| {
+        let (a, b) = body.split_at(500);
+        format!(
+            "POST {PATH} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n\
+             1f4\r\n{a}\r\n{:x}\r\n{b}\r\n0\r\n\r\n",
+            b.len()
+        )
+    };
+    let mut client = Client::connect(addr);
+    client.send(length(&body_of(1024)));
+    assert_eq!(client.answer().status, 200);
+    client.send(chunked(&body_of(1024)));
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(last_status(addr, &length(&body_of(1025))), 413);
+    assert_eq!(last_status(addr, &chunked(&body_of(1025))), 413);
+}
+
+#[test]
+fn a_client_that_has_sent_far_too_much_still_reads_its_answer() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_MAX_BODY", "1024")]);
+    let addr = bridge.addr();
+    let much = body_of(8 << 20);
+    let length = much.len();
+    for framing in [
+        format!("Content-Length: {length}\r\n\r\n"),
+        format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n"),
+    ] {
+        let mut client = Client::connect(addr);
+        client.send(format!("POST {PATH} HTTP/1.1\r\nHost: t\r\n{framing}"));
+        client.send(&much);
+        let answer = client.answer();
+        assert_eq!(answer.status, 413);
+        assert!(answer.json()["error"]["message"].as_str().unwrap().contains("1024"));
+    }
+}
+
+#[test]
+fn a_head_that_takes_too_long_is_408() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_HEAD_TIMEOUT", "100ms")]);
+    let addr = bridge.addr();
+    assert_eq!(last_status(addr, "GET /health HT"), 408);
+    assert_eq!(last_status(addr, "GET /health HTTP/1.1\r\nHost: t\r\n"), 408);
+    // The time counts anew for each request, and not while nothing of one has come.
+    let mut client = Client::connect(addr);
+    client.get("/health");
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(last_status(addr, "P"), 408);
+    client.get("/health");
+    assert_eq!(client.answer().status, 200);
+    client.send("G");
+    assert_eq!(client.answer().status, 408);
+}
+
+#[test]
+fn blank_lines_alone_are_no_request_to_complain_about() {
+    let mut bridge =
+        Bridge::sampling(&[("MODELTAP_HEAD_TIMEOUT", "10ms"), ("MODELTAP_IDLE_TIMEOUT", "200ms")]);
+    let mut client = Client::connect(bridge.addr());
+    // Some old clients end a body with a line end that belongs to nothing.
+    client.send("GET /health HTTP/1.1\r\nHost: t\r\n\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_body_that_takes_too_long_is_408_by_either_framing() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_BODY_TIMEOUT", "100ms")]);
+    let addr = bridge.addr();
+    let head = format!("POST {PATH} HTTP/1.1\r\nHost: t\r\n");
+    assert_eq!(last_status(addr, &format!("{head}Content-Length: 100\r\n\r\n{{")), 408);
+    for begun in ["", "5", "5\r\n{", "1\r\n{\r\n", "0\r\n", "0\r\nA: b\r\n"] {
+        let request = format!("{head}Transfer-Encoding: chunked\r\n\r\n{begun}");
+        assert_eq!(last_status(addr, &request), 408, "{begun:?}");
+    }
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_IDLE_TIMEOUT", "100ms")]);
+    let addr = bridge.addr();
+    assert!(Client::connect(addr).is_closed());
+    let mut client = Client::connect(addr);
+    client.get("/health");
+    assert_eq!(client.answer().status, 200);
+    assert!(client.is_closed());
+}
+
+#[test]
+fn waiting_for_the_model_is_not_being_idle() {
+    let mut bridge = Bridge::sampling(&[
+        ("MODELTAP_IDLE_TIMEOUT", "50ms"),
+        ("MODELTAP_HEAD_TIMEOUT", "50ms"),
+        ("MODELTAP_BODY_TIMEOUT", "50ms"),
+        ("MODELTAP_TIMEOUT", "1100ms"),
+    ]);
+    let mut client = Client::connect(bridge.addr());
+    client.post(PATH, "", &chat("Hello"));
+    assert_eq!(client.answer().status, 504);
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_dropped() {
+    let mut bridge =
+        Bridge::sampling(&[("MODELTAP_WRITE_TIMEOUT", "100ms"), ("MODELTAP_LOG", "off")]);
+    let addr = bridge.addr();
+    // More than the buffers of both sides hold.
+    let huge = "x".repeat(16 << 20);
+    for stream in [false, true] {
+        let mut client = Client::connect(addr);
+        let mut body = chat("Hello");
+        body["stream"] = stream.into();
+        client.post(PATH, "", &body);
+        let request = bridge.recv_method("sampling/createMessage");
+        bridge.send(&sampled(&request, &huge));
+        bridge.call_until("runtime_status", |status| status["http"]["connections"] == 0);
+        let mut got = Vec::new();
+        // It may end with a reset, which is as good an end.
+        let _ = client.stream.read_to_end(&mut got);
+        assert!(got.len() < huge.len(), "{}", got.len());
+    }
+}
+
+#[test]
+fn a_huge_answer_arrives_whole() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_LOG", "off")]);
+    let mut client = Client::connect(bridge.addr());
+    client.post(PATH, "", &chat("Hello"));
+    let request = bridge.recv_method("sampling/createMessage");
+    let huge: String = (0..500_000).map(|number| format!("{number} ")).collect();
+    bridge.answer(&request, &huge);
+    assert!(client.answer().content() == huge);
+}
+
+#[test]
+fn requests_past_those_in_flight_are_503_while_others_are_served() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_MAX_IN_FLIGHT", "2")]);
+    let addr = bridge.addr();
+    let mut clients = [Client::connect(addr), Client::connect(addr)];
+    for client in &mut clients {
+        client.post(PATH, "", &chat("Hello"));
+    }
+    let requests = [(); 2].map(|()| bridge.recv_method("sampling/createMessage"));
+
+    let refused = http::chat(addr, "one too many");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(refused.json()["error"]["code"], "overloaded");
+    for path in ["/health", "/ready", "/v1/models"] {
+        assert_eq!(http::get(addr, path).status, 200, "{path}");
+    }
+    assert_eq!(bridge.call("http_server_status", json!({}))["structuredContent"]["running"], true);
+
+    for request in &requests {
+        bridge.answer(request, "Hi");
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().content(), "Hi");
+        // Its own place is free again, on the same connection.
+        client.post(PATH, "", &chat("again"));
+    }
+    for _ in 0..2 {
+        let request = bridge.recv_method("sampling/createMessage");
+        bridge.answer(&request, "Hi again");
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().content(), "Hi again");
+    }
+}

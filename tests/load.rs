@@ -1,0 +1,142 @@
+//! Many at once: nothing is lost, nothing crossed, nobody starves.
+#![cfg(unix)]
+
+mod common;
+
+use common::http::{self, Client};
+use common::{Bridge, PATIENCE, aside, chat, echo};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Instant;
+
+const PATH: &str = "/v1/chat/completions";
+
+/// Lets this process have `count` descriptors more than it needs itself; `false` where it may not.
+fn may_open(count: u64) -> bool {
+    let wanted = count + 200;
+    rlimit::increase_nofile_limit(wanted).is_ok_and(|limit| limit >= wanted)
+}
+
+#[test]
+fn a_thousand_requests_wait_at_once_and_each_gets_its_own_answer() {
+    const MANY: usize = 1000;
+    assert!(may_open(MANY as u64), "the hard limit of descriptors (ulimit -Hn) is too low");
+    let mut bridge = Bridge::sampling(&[]);
+    let addr = bridge.addr();
+    let mut clients: Vec<Client> = Vec::new();
+    for number in 0..MANY {
+        let mut client = Client::connect(addr);
+        let mut body = chat(&format!("question {number}"));
+        body["stream"] = (number % 2 == 1).into();
+        client.post(PATH, "", &body);
+        clients.push(client);
+    }
+    let mut asked: HashMap<String, Value> = HashMap::new();
+    while asked.len() < MANY {
+        let request = bridge.recv_method("sampling/createMessage");
+        let text = request["params"]["messages"][0]["content"]["text"].as_str().unwrap().to_owned();
+        assert!(asked.insert(text, request).is_none());
+    }
+    // All of them wait now.
+    if let Some(kib) = bridge.memory_kib() {
+        // Without optimisation each of the thousand stacks holds three times as much.
+        let most = if cfg!(debug_assertions) { 96 } else { 32 };
+        assert!(kib < most * 1024, "{kib} KiB");
+    }
+    // Answered in another order than they came, by halves from both ends.
+    for number in (0..MANY / 2).flat_map(|half| [MANY - 1 - half, half]) {
+        bridge.answer(&asked[&format!("question {number}")], &format!("answer {number}"));
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        let answer = client.answer();
+        assert_eq!(answer.status, 200);
+        let content = match number % 2 {
+            0 => answer.content(),
+            _ => streamed(&answer.events()),
+        };
+        assert_eq!(content, format!("answer {number}"));
+    }
+}
+
+/// The text of a stream.
+fn streamed(events: &[String]) -> String {
+    let events = events.iter().filter_map(|event| serde_json::from_str::<Value>(event).ok());
+    events
+        .filter_map(|event| Some(event["choices"][0]["delta"]["content"].as_str()?.to_owned()))
+        .collect()
+}
+
+#[test]
+fn two_hundred_clients_in_the_same_moment_are_all_answered() {
+    const MANY: usize = 200;
+    let mut bridge = Bridge::sampling(&[]);
+    let addr = bridge.addr();
+    bridge.serve(echo);
+    let start = Arc::new(Barrier::new(MANY));
+    let clients: Vec<_> = (0..MANY)
+        .map(|number| {
+            let start = start.clone();
+            aside(move || {
+                start.wait();
+                http::chat(addr, &format!("client {number}"))
+            })
+        })
+        .collect();
+    for (number, client) in clients.into_iter().enumerate() {
+        assert_eq!(client.get().content(), format!("echo: client {number}"));
+    }
+}
+
+#[test]
+fn two_thousand_dribbling_connections_are_cut_while_others_are_served() {
+    const MANY: usize = 2000;
+    assert!(may_open(MANY as u64), "the hard limit of descriptors (ulimit -Hn) is too low");
+    let mut bridge = Bridge::sampling(&[("MODELTAP_HEAD_TIMEOUT", "1s"), ("MODELTAP_LOG", "off")]);
+    let addr = bridge.addr();
+    bridge.serve(echo);
+    let mut dribbling: Vec<Client> = (0..MANY).map(|_| Client::connect(addr)).collect();
+    for client in &mut dribbling {
+        client.send("GET /health HTTP/1.1\r\nHost: t\r\nX: ");
+        client.stream.set_nonblocking(true).unwrap();
+    }
+    let mut told = 0;
+    let mut rounds = 0;
+    let deadline = Instant::now() + PATIENCE;
+    while !dribbling.is_empty() {
+        // Each round another byte from each, and an honest client that must not suffer from them.
+        dribbling.retain_mut(|client| {
+            let mut answer = [0; 12];
+            match client.stream.read(&mut answer) {
+                Ok(12) => {
+                    assert_eq!(&answer, b"HTTP/1.1 408");
+                    told += 1;
+                    return false;
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                _ => return false,
+            }
+            let _ = client.stream.write(b"x");
+            true
+        });
+        assert_eq!(http::chat(addr, "Hello").content(), "echo: Hello", "round {rounds}");
+        rounds += 1;
+        assert!(Instant::now() < deadline, "{} are still there", dribbling.len());
+    }
+    assert!(told > MANY / 2, "only {told} were told why");
+}
+
+#[test]
+fn who_is_cut_is_gone_even_if_it_goes_on_sending() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_HEAD_TIMEOUT", "100ms")]);
+    let mut client = Client::connect(bridge.addr());
+    client.send("GET /health HTTP/1.1\r\nX: ");
+    // Never reads, and is cut off all the same.
+    let deadline = Instant::now() + PATIENCE;
+    while client.stream.write_all(b"x").is_ok() {
+        assert!(Instant::now() < deadline, "it is still there");
+        thread::yield_now();
+    }
+}
