@@ -8,7 +8,13 @@ use crate::exchange::Exchange;
 use crate::host::Hosts;
 use crate::host::channel::Channel;
 use crate::host::hook::Hooks;
+use crate::host::offers::Offers;
+use crate::host::pull::Pull;
+use crate::host::replies::Replies;
+use crate::host::rounds::{self, Rounds};
 use crate::host::sampling::Sampling;
+use crate::host::turns::Turns;
+use crate::mcp::modern::Subscriptions;
 use crate::mcp::outbox::{Outbox, Report};
 use crate::mcp::server::Server;
 use crate::mcp::session::Session;
@@ -19,7 +25,7 @@ use crate::routes::Routes;
 use crate::store::Store;
 use crate::tools::ToolBox;
 use std::io::{self, BufReader, IsTerminal};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -57,16 +63,31 @@ pub fn serve(config: Config) -> io::Result<()> {
     let session = Session::default();
     let hooks = Hooks::new(exchange.clone(), outbox.clone(), config.warm_up);
     let pacing = config.pacing();
+    let turns = Turns::new(exchange.clone(), config.sampling_concurrency, config.consent_hold);
+    let offers = Offers::new(exchange.clone(), config.preferences.clone());
+    let replies = Replies::new(exchange.clone(), offers.clone());
+    let (lease, wait) = (config.lease, config.pull_wait);
     let hosts = Arc::new(Hosts {
         session: session.clone(),
+        offers: offers.clone(),
+        replies: replies.clone(),
+        rounds: Rounds::new(
+            exchange.clone(),
+            offers.clone(),
+            outbox.clone(),
+            report.clone(),
+            rounds::Limits { most: config.round_requests, wait, lease },
+        ),
         sampling: Sampling::new(
             exchange.clone(),
             session.clone(),
             outbox.clone(),
             config.preferences,
             hooks,
+            turns,
         ),
-        channel: Channel::new(exchange.clone(), outbox.clone()),
+        pull: Pull::new(exchange.clone(), offers.clone(), outbox.clone(), wait, lease),
+        channel: Channel::new(exchange.clone(), outbox.clone(), offers, replies, lease),
         backend: config.backend,
         in_claude_code: config.in_claude_code,
     });
@@ -79,6 +100,9 @@ pub fn serve(config: Config) -> io::Result<()> {
         log: log.clone(),
         ring: ring.clone(),
         timeout: Mutex::new(config.timeout),
+        host_wait: config.host_wait,
+        lease: config.lease,
+        announce_again: config.announce_again,
         keep_alive: config.keep_alive,
         pacing,
         message_chars: config.message_chars,
@@ -94,8 +118,10 @@ pub fn serve(config: Config) -> io::Result<()> {
         health_verbose: config.health_verbose,
         started: unix_time(SystemTime::now()),
     });
+    let subscriptions = Subscriptions::default();
     let stop = Stop {
         once: Arc::default(),
+        subscriptions: subscriptions.clone(),
         control: control.clone(),
         outbox: outbox.clone(),
         log: log.clone(),
@@ -108,7 +134,15 @@ pub fn serve(config: Config) -> io::Result<()> {
         }
     }
     let peer = ToolBox { hosts, control, routes, access, exchange, ring, started };
-    let server = Server { session, outbox, peer, report };
+    let server = Server {
+        session,
+        outbox,
+        peer,
+        report,
+        era: config.era,
+        declined: AtomicBool::new(false),
+        subscriptions,
+    };
     if let Err(e) = server.run(BufReader::with_capacity(INPUT, io::stdin().lock())) {
         log.report(&format!("standard input cannot be read: {e}"));
     }
@@ -119,6 +153,7 @@ pub fn serve(config: Config) -> io::Result<()> {
 #[derive(Clone)]
 struct Stop {
     once: Arc<Mutex<()>>,
+    subscriptions: Subscriptions,
     control: Arc<Control>,
     outbox: Outbox,
     log: Log,
@@ -128,6 +163,7 @@ impl Stop {
     fn now(&self, why: &str) -> ! {
         // Whoever comes second waits here until the first has ended the process.
         let _once = self.once.lock();
+        self.subscriptions.end(&self.outbox);
         self.outbox.flush(Duration::from_millis(500));
         // A host that is going may choke on being told of requests that it will not answer.
         self.outbox.close();

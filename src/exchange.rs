@@ -3,12 +3,14 @@
 //! Invariants, which hold whatever the host and the client do:
 //! - each call that is opened leaves exactly once: answered, failed, expired or cancelled;
 //! - an answer that comes late or twice is refused by name, and never reaches another call;
+//! - a call that was taken back from one host and handed to another is answered by the other only;
 //! - no call is left behind by a thread that went away: its [`Ticket`] closes its calls when dropped.
 //!
 //! The room does not know who asks or who answers.
 
 use crate::chat::{Event, Failure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,6 +50,60 @@ impl fmt::Debug for CallId {
     }
 }
 
+/// One handing-out of a call to a host: the name under which that host answers. It is written as
+/// the call's id; from the second handing-out on a dash and its number follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Handle {
+    /// The call.
+    pub call: CallId,
+    /// Which handing-out it is, from 1.
+    turn: u32,
+}
+
+impl Handle {
+    /// Reads a handle as [`fmt::Display`] writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (id, turn) = match text.split_once('-') {
+            // Ids are also understood in their form with dashes.
+            Some((id, turn)) if id.len() == 32 => (id, turn.parse().ok().filter(|t| *t > 1)?),
+            _ => (text, 1),
+        };
+        Some(Handle { call: CallId::parse(id)?, turn })
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.turn {
+            1 => self.call.fmt(f),
+            turn => write!(f, "{}-{turn}", self.call),
+        }
+    }
+}
+
+/// Who asks, as far as fairness goes: the same number for the same API key.
+pub type Tenant = u64;
+
+/// What reaches whoever waits for a call.
+#[derive(Debug, Clone)]
+pub enum Note {
+    /// Of the answer.
+    Events(Vec<Event>),
+    /// A host has fetched it.
+    Leased {
+        /// By this way.
+        way: &'static str,
+        /// By when it is expected to answer.
+        until: Instant,
+    },
+    /// The host that had it will not answer; it can be offered again.
+    Returned,
+    /// It stood in line, and its turn has come.
+    Turn,
+    /// There was nobody to ask, and a host has appeared.
+    Hosts,
+}
+
 /// How a call left the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -68,6 +124,8 @@ pub enum Refused {
     Unknown,
     /// The call is over.
     Over(Ended),
+    /// It was taken back, and is with somebody else.
+    Moved,
     /// Its client does not read what was delivered before.
     Unread,
 }
@@ -80,6 +138,9 @@ impl fmt::Display for Refused {
             Refused::Over(Ended::Failed) => "this request already failed",
             Refused::Over(Ended::Expired) => "this reply is late: the request timed out",
             Refused::Over(Ended::Cancelled) => "this reply is late: the client went away",
+            Refused::Moved => {
+                "this reply is late: the request was taken back and given to somebody else"
+            }
             Refused::Unread => "the client does not read its stream; send fewer, larger pieces",
         })
     }
@@ -92,7 +153,7 @@ pub struct Taken {
     pub age: Duration,
     /// Whether its client asked for a stream.
     pub stream: bool,
-    /// The way to a model that it was opened for.
+    /// The way to a model that it was last handed to; empty before.
     pub way: &'static str,
 }
 
@@ -106,10 +167,19 @@ pub struct Counts {
 }
 
 struct Waiting {
-    to: Sender<(usize, Vec<Event>)>,
+    to: Sender<(usize, Note)>,
     choice: usize,
     taken: Taken,
     since: Instant,
+    /// How often it was handed to another host.
+    turn: u32,
+}
+
+impl Waiting {
+    fn note(&self, note: Note) {
+        // A ticket that is gone needs no news.
+        let _ = self.to.send((self.choice, note));
+    }
 }
 
 #[derive(Default)]
@@ -140,26 +210,72 @@ impl Exchange {
     }
 
     /// Enters one call for each of `ids`; the first id is choice 0, and so on.
-    pub fn open(&self, ids: Vec<CallId>, way: &'static str, stream: bool) -> Ticket {
+    pub fn open(&self, ids: Vec<CallId>, stream: bool) -> Ticket {
         let (to, from) = unbounded();
         let since = Instant::now();
-        let taken = Taken { age: Duration::ZERO, stream, way };
+        let taken = Taken { age: Duration::ZERO, stream, way: "" };
         let mut table = self.table();
         for (choice, id) in ids.iter().enumerate() {
-            table.waiting.insert(*id, Waiting { to: to.clone(), choice, taken, since });
+            table.waiting.insert(*id, Waiting { to: to.clone(), choice, taken, since, turn: 0 });
         }
         drop(table);
         Ticket { exchange: self.clone(), ids, to, from, taken }
     }
 
-    /// Hands `events` to whoever waits for `id`. After an event that [is last](Event::is_last) the
-    /// call is over, and nothing behind that event is delivered.
-    pub fn deliver(&self, id: CallId, mut events: Vec<Event>) -> Result<Taken, Refused> {
+    /// Notes that the call goes to a host by this way, and names it for that host. Who had it before
+    /// cannot answer it any more, unless the same host gets it `again`. `None` when nobody waits
+    /// for it any more.
+    pub fn hand_out(&self, id: CallId, way: &'static str, again: bool) -> Option<Handle> {
+        let mut table = self.table();
+        let waiting = table.waiting.get_mut(&id)?;
+        waiting.taken.way = way;
+        if !again || waiting.turn == 0 {
+            waiting.turn += 1;
+        }
+        Some(Handle { call: id, turn: waiting.turn })
+    }
+
+    /// Tells whoever waits for the call.
+    pub fn note(&self, id: CallId, note: Note) {
+        if let Some(waiting) = self.table().waiting.get(&id) {
+            waiting.note(note);
+        }
+    }
+
+    /// Whether whoever got the call under this name may still answer it.
+    pub fn holds(&self, handle: Handle) -> bool {
+        self.table().waiting.get(&handle.call).is_some_and(|w| w.turn == handle.turn)
+    }
+
+    /// Notes that the host will not answer what it got under this name.
+    pub fn give_back(&self, handle: Handle) {
+        let table = self.table();
+        if let Some(waiting) = table.waiting.get(&handle.call).filter(|w| w.turn == handle.turn) {
+            waiting.note(Note::Returned);
+        }
+    }
+
+    /// Tells everybody who has nobody to ask that a host has appeared.
+    pub fn host_appeared(&self) {
+        let table = self.table();
+        table.waiting.values().filter(|w| w.taken.way.is_empty()).for_each(|w| w.note(Note::Hosts));
+    }
+
+    /// Hands `events` to whoever waits for the call. After an event that [is last](Event::is_last)
+    /// the call is over, and nothing behind that event is delivered.
+    pub fn deliver(&self, handle: Handle, mut events: Vec<Event>) -> Result<Taken, Refused> {
+        let id = handle.call;
         let mut table = self.table();
         let Some(waiting) = table.waiting.get(&id) else {
             let ended = table.ended.iter().rev().find(|(ended, _)| *ended == id);
             return Err(ended.map_or(Refused::Unknown, |(_, how)| Refused::Over(*how)));
         };
+        match waiting.turn.cmp(&handle.turn) {
+            // Such a name was never given to anybody.
+            Ordering::Less => return Err(Refused::Unknown),
+            Ordering::Greater => return Err(Refused::Moved),
+            Ordering::Equal => {}
+        }
         if waiting.to.len() >= UNREAD {
             return Err(Refused::Unread);
         }
@@ -180,7 +296,8 @@ impl Exchange {
         };
         drop(table);
         // The ticket may be gone in this very moment; then its client went away.
-        to.send((choice, events)).map_err(|_| Refused::Over(Ended::Cancelled))?;
+        let sent = to.send((choice, Note::Events(events)));
+        sent.map_err(|_| Refused::Over(Ended::Cancelled))?;
         Ok(Taken { age: since.elapsed(), ..taken })
     }
 
@@ -195,13 +312,8 @@ impl Exchange {
     /// which of them the host must be told of.
     pub fn fail_all(&self, failure: &Failure) {
         let table = self.table();
-        let all = table.waiting.values().map(|waiting| (waiting.to.clone(), waiting.choice));
-        let all: Vec<_> = all.collect();
-        drop(table);
-        for (to, choice) in all {
-            // A ticket that is gone needs no news.
-            let _ = to.send((choice, vec![Event::Failed(failure.clone())]));
-        }
+        let failed = || Note::Events(vec![Event::Failed(failure.clone())]);
+        table.waiting.values().for_each(|waiting| waiting.note(failed()));
     }
 
     /// How many calls wait now.
@@ -218,8 +330,8 @@ impl Exchange {
 pub struct Ticket {
     exchange: Exchange,
     ids: Vec<CallId>,
-    to: Sender<(usize, Vec<Event>)>,
-    from: Receiver<(usize, Vec<Event>)>,
+    to: Sender<(usize, Note)>,
+    from: Receiver<(usize, Note)>,
     taken: Taken,
 }
 
@@ -236,13 +348,13 @@ impl Ticket {
         let id = CallId::random();
         *place = id;
         let (to, taken, since) = (self.to.clone(), self.taken, Instant::now());
-        self.exchange.table().waiting.insert(id, Waiting { to, choice, taken, since });
+        self.exchange.table().waiting.insert(id, Waiting { to, choice, taken, since, turn: 0 });
         Some(id)
     }
 
-    /// Waits for the next events of any of the calls, with the choice they belong to; `None` when
-    /// none came before `until`.
-    pub fn next(&self, until: Instant) -> Option<(usize, Vec<Event>)> {
+    /// Waits for the next note on any of the calls, with the choice it belongs to; `None` when none
+    /// came before `until`.
+    pub fn next(&self, until: Instant) -> Option<(usize, Note)> {
         // It cannot be disconnected, since this ticket holds a sender itself.
         self.from.recv_deadline(until).ok()
     }

@@ -158,7 +158,8 @@ impl Service for Routes {
         let cors = self.access.cors(false);
         let answer = match route {
             Route::Ask(endpoint) => {
-                return self.relay.complete(endpoint, request, cors, responder);
+                let tenant = self.access.tenant(head);
+                return self.relay.complete(endpoint, request, tenant, cors, responder);
             }
             Route::CountTokens => messages::count_tokens(request.body)
                 .map(|count| Response::json(200, count).with("x-mcp-usage", "estimated")),

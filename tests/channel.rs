@@ -254,16 +254,23 @@ fn each_of_several_answers_is_a_request_of_its_own() {
 }
 
 #[test]
-fn an_image_cannot_be_sent() {
+fn a_request_with_an_image_is_announced_and_fetched_by_next_request() {
     let mut bridge = Bridge::claude_code(&[]);
     let addr = bridge.addr();
     let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}});
-    let answer =
-        http::post(addr, PATH, &json!({"messages": [{"role": "user", "content": [image]}]}));
-    assert_eq!(answer.status, 400);
-    assert!(answer.json()["error"]["message"].as_str().unwrap().contains("images"));
-    let id = bridge.begin("ping", json!({}));
-    assert_eq!(bridge.recv()["id"], id);
+    let body = json!({"messages": [{"role": "user", "content": [image]}]});
+    let client = aside(move || http::post(addr, PATH, &body));
+    let event = bridge.recv_method(METHOD);
+    assert!(event["params"]["content"].as_str().unwrap().contains("call next_request"));
+    let result = bridge.call("next_request", json!({}));
+    let block = json!({"type": "image", "data": "aGk=", "mimeType": "image/png"});
+    assert_eq!(result["content"][1], block);
+    let told: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+    let id = &event["params"]["meta"]["request_id"];
+    assert_eq!(&told["request_id"], id);
+    // Either tool answers it, since it is the same session.
+    bridge.call("channel_reply", json!({"request_id": id, "content": "a cat"}));
+    assert_eq!(client.get().content(), "a cat");
 }
 
 #[test]
@@ -289,9 +296,9 @@ fn the_way_is_what_the_host_offers_unless_the_settings_say_otherwise() {
         (auto, "1", "anything", &offers, Ok("sampling")),
         (auto, "", "claude-code", &json!({}), Ok("channel")),
         (auto, "1", "anything", &json!({}), Ok("channel")),
-        (auto, "", "editor", &json!({}), Err("neither sampling nor Claude Code channels")),
-        (auto, "", "claude-ai", &json!({}), Err("neither sampling nor Claude Code channels")),
-        (auto, "", "editor", &json!({"sampling": null}), Err("neither")),
+        (auto, "", "editor", &json!({}), Err("call modeltap's tool next_request")),
+        (auto, "", "claude-ai", &json!({}), Err("call modeltap's tool next_request")),
+        (auto, "", "editor", &json!({"sampling": null}), Err("next_request")),
         (sampling, "1", "claude-code", &json!({}), Err("does not offer sampling")),
         (sampling, "", "editor", &offers, Ok("sampling")),
         (channel, "", "editor", &offers, Ok("channel")),

@@ -24,7 +24,7 @@ fn may_open(count: u64) -> bool {
 fn a_thousand_requests_wait_at_once_and_each_gets_its_own_answer() {
     const MANY: usize = 1000;
     assert!(may_open(MANY as u64), "the hard limit of descriptors (ulimit -Hn) is too low");
-    let mut bridge = Bridge::sampling(&[]);
+    let mut bridge = Bridge::sampling(&[("MODELTAP_SAMPLING_CONCURRENCY", "1000")]);
     let addr = bridge.addr();
     let mut clients: Vec<Client> = Vec::new();
     for number in 0..MANY {

@@ -104,6 +104,7 @@ fn the_tools_are_listed_with_descriptions_that_no_host_cuts() {
                 "channel_reply",
                 "channel_reply_stream",
                 "channel_publish",
+                "next_request",
                 "hook"
             ]
         );
@@ -115,7 +116,7 @@ fn the_tools_are_listed_with_descriptions_that_no_host_cuts() {
     // Params may be left out.
     bridge.send(&json!({"jsonrpc": "2.0", "id": "bare", "method": "tools/list"}));
     let bare = bridge.recv_where(|message| message["id"] == "bare");
-    assert_eq!(bare["result"]["tools"].as_array().unwrap().len(), 9);
+    assert_eq!(bare["result"]["tools"].as_array().unwrap().len(), 10);
 }
 
 #[test]
@@ -128,15 +129,16 @@ fn ping_is_answered_before_and_after_the_handshake() {
 }
 
 #[test]
-fn the_probe_of_a_modern_client_is_declined_at_once_and_initialize_still_works() {
+fn the_probe_of_a_client_that_samples_is_declined_at_once_and_initialize_still_works() {
     let mut bridge = Bridge::spawn(&[]);
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {}});
+        "io.modelcontextprotocol/clientCapabilities": {"sampling": {}}});
     let probe = bridge.request("server/discover", json!({"_meta": meta}));
     assert_eq!(code(&probe), -32601);
     let result = bridge.request("initialize", initialize("2026-07-28"))["result"].clone();
     assert_eq!(result["protocolVersion"], LATEST);
-    assert_eq!(code(&bridge.request("server/discover", json!({}))), -32601);
+    // Without its _meta it is no modern request.
+    assert_eq!(code(&bridge.request("server/discover", json!({}))), -32602);
 }
 
 #[test]

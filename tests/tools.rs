@@ -115,7 +115,12 @@ fn annotations_tell_hosts_which_tools_change_nothing() {
         );
         // The tools of an answer must be at hand when an event comes.
         let replies = name.starts_with("channel_reply");
-        let expected = replies.then(|| json!({"anthropic/alwaysLoad": true}));
+        let mut expected = replies.then(|| json!({"anthropic/alwaysLoad": true}));
+        if name == "next_request" {
+            let whole =
+                json!({"anthropic/alwaysLoad": true, "anthropic/maxResultSizeChars": 500_000});
+            expected = Some(whole);
+        }
         assert_eq!(tool.get("_meta"), expected.as_ref(), "{name}");
     }
 }

@@ -1,5 +1,6 @@
 //! Who may ask: the key, and what browsers are told of other origins. Only heads are looked at.
 
+use crate::exchange::Tenant;
 use crate::http::{Head, Headers};
 use hmac_sha256::HMAC;
 use std::sync::{PoisonError, RwLock};
@@ -53,6 +54,14 @@ impl Access {
             false => Err("the API key is wrong: it must be the one given to modeltap as \
                           MODELTAP_API_KEY"),
         }
+    }
+
+    /// Who asks, as far as fairness goes: the same number for the same key, whether one is asked for
+    /// or not.
+    pub fn tenant(&self, head: &Head) -> Tenant {
+        let Some(key) = bearer(head).or_else(|| head.header("x-api-key")) else { return 0 };
+        let hash = HMAC::mac(key, self.salt);
+        hash.iter().take(8).fold(0, |number, byte| number << 8 | Tenant::from(*byte))
     }
 
     /// The headers that let a page of another origin read the answer, and ask for it beforehand.

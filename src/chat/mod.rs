@@ -114,6 +114,16 @@ pub enum Format<'a> {
     },
 }
 
+impl Format<'_> {
+    /// Which form, as clients name it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Format::JsonObject => "json_object",
+            Format::JsonSchema { .. } => "json_schema",
+        }
+    }
+}
+
 /// The names of what is set.
 pub fn names_of(set: &[(bool, &'static str)]) -> Vec<&'static str> {
     set.iter().filter(|(is_set, _)| *is_set).map(|(_, name)| *name).collect()

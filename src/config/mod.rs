@@ -8,6 +8,7 @@ use crate::chat::OWN_MODEL;
 use crate::host::Backend;
 use crate::host::create_message::Preferences;
 use crate::http::Limits;
+use crate::mcp::session::Era;
 use crate::names::Names;
 use crate::record::log::Level;
 use std::fmt::Write;
@@ -47,6 +48,14 @@ pub struct Config {
     pub timeout: Option<Duration>,
     pub api_key: Option<String>,
     pub backend: Backend,
+    pub era: Era,
+    pub host_wait: Duration,
+    pub lease: Duration,
+    pub announce_again: u32,
+    pub sampling_concurrency: usize,
+    pub consent_hold: bool,
+    pub round_requests: usize,
+    pub pull_wait: Duration,
     pub names: Names,
     pub preferences: Preferences,
     pub warm_up: bool,
@@ -77,6 +86,14 @@ impl Default for Config {
             timeout: Some(Duration::from_secs(180)),
             api_key: None,
             backend: Backend::Auto,
+            era: Era::Auto,
+            host_wait: Duration::ZERO,
+            lease: Duration::from_secs(60),
+            announce_again: 2,
+            sampling_concurrency: 256,
+            consent_hold: true,
+            round_requests: 8,
+            pull_wait: Duration::from_secs(45),
             names: Names { listed: vec![OWN_MODEL.to_owned()], aliases: Vec::new() },
             preferences: Preferences {
                 max_tokens: 16384,
@@ -253,7 +270,7 @@ mod tests {
             ("MODELTAP_PORT", "65536", "0 to 65535"),
             ("BRIDGE_CHAT_TIMEOUT_MS", "999", "1000 to 1800000"),
             ("MODELTAP_TIMEOUT", "soon", "none"),
-            ("MODELTAP_BACKEND", "magic", "auto, sampling, channel"),
+            ("MODELTAP_BACKEND", "magic", "auto, sampling, pull, channel"),
             ("MCPTB_PREF_SPEED", "1.1", "0 to 1"),
             ("BRIDGE_CORS_ORIGIN", "example.org", "https://"),
             ("BRIDGE_HTTP_AUTO_START", "maybe", "true"),

@@ -3,6 +3,7 @@
 use super::{Color, Config};
 use crate::host::Backend;
 use crate::http::native::MOST_HEADERS;
+use crate::mcp::session::Era;
 use crate::record::log::Level;
 use std::time::Duration;
 
@@ -48,7 +49,31 @@ pub const SETTINGS: &[Setting] = &[
         help: "ask clients for this key on /v1/* (better set in the environment, where ps does not show it)" },
     Setting { flag: "backend", value: "WAY", default: "auto",
         env: &[("MODELTAP_BACKEND", |c, v| set(&mut c.backend, one_of(v, BACKENDS)))],
-        help: "way to the model: auto, sampling or channel" },
+        help: "way to the model: auto (the first that is there), sampling, pull or channel" },
+    Setting { flag: "era", value: "ERA", default: "auto",
+        env: &[("MODELTAP_ERA", |c, v| set(&mut c.era, one_of(v, ERAS)))],
+        help: "MCP era to speak: auto, legacy (up to 2025-11-25) or modern (2026-07-28)" },
+    Setting { flag: "host-wait", value: "TIME", default: "0",
+        env: &[("MODELTAP_HOST_WAIT", |c, v| set(&mut c.host_wait, time(v, Duration::ZERO, DAY)))],
+        help: "how long a request waits for a host when none is there, before its 503" },
+    Setting { flag: "lease", value: "TIME", default: "60s",
+        env: &[("MODELTAP_LEASE", |c, v| set(&mut c.lease, time(v, FROM_1_MS, DAY)))],
+        help: "how long a host may hold a request (an event, a pull, a round) before it is offered again, also to others" },
+    Setting { flag: "announce-again", value: "N", default: "2",
+        env: &[("MODELTAP_ANNOUNCE_AGAIN", |c, v| set(&mut c.announce_again, whole(v, 0, 1000)))],
+        help: "how often a request is offered again that a host did not answer" },
+    Setting { flag: "sampling-concurrency", value: "N", default: "256",
+        env: &[("MODELTAP_SAMPLING_CONCURRENCY", |c, v| set(&mut c.sampling_concurrency, whole(v, 1, 1 << 20)))],
+        help: "sampling requests that the host has at once; others wait their turn" },
+    Setting { flag: "consent-hold", value: "BOOL", default: "1",
+        env: &[("MODELTAP_CONSENT_HOLD", |c, v| set(&mut c.consent_hold, truth(v)))],
+        help: "until a session's first sampling request has succeeded, send one at a time: hosts ask for consent at each" },
+    Setting { flag: "round-requests", value: "N", default: "8",
+        env: &[("MODELTAP_ROUND_REQUESTS", |c, v| set(&mut c.round_requests, whole(v, 1, 1024)))],
+        help: "most requests in one round of a modern hook" },
+    Setting { flag: "pull-wait", value: "TIME", default: "45s",
+        env: &[("MODELTAP_PULL_WAIT", |c, v| set(&mut c.pull_wait, time(v, FROM_1_MS, DAY)))],
+        help: "how long next_request, or a round of a modern hook, waits for requests" },
     Setting { flag: "models", value: "NAMES", default: "modeltap",
         env: &[("MODELTAP_MODELS", |c, v| set(&mut c.names.listed, names(v)))],
         help: "models that /v1/models lists, separated by commas; any other name is accepted too" },
@@ -142,8 +167,14 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 const TEN: Duration = Duration::from_secs(10);
-const BACKENDS: &[(&str, Backend)] =
-    &[("auto", Backend::Auto), ("sampling", Backend::Sampling), ("channel", Backend::Channel)];
+const BACKENDS: &[(&str, Backend)] = &[
+    ("auto", Backend::Auto),
+    ("sampling", Backend::Sampling),
+    ("pull", Backend::Pull),
+    ("channel", Backend::Channel),
+];
+const ERAS: &[(&str, Era)] =
+    &[("auto", Era::Auto), ("legacy", Era::Legacy), ("modern", Era::Modern)];
 const LEVELS: &[(&str, Level)] =
     &[("full", Level::Full), ("brief", Level::Brief), ("off", Level::Off)];
 const COLORS: &[(&str, Color)] =

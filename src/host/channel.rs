@@ -1,15 +1,18 @@
 //! Claude Code channels: a request is published as an event, and the model answers by calling the
-//! reply tools. Nothing acknowledges an event, so a request stays open until it is answered.
+//! reply tools. Nothing acknowledges an event, and events are lost (FACTS §3): so each is leased,
+//! published again when it was not answered, and also handed out by the tool `next_request`.
 
-use super::{Way, prompt, send_by, unsent};
-use crate::chat::{Ask, Call, Event, Failure, FailureKind, StopReason};
-use crate::exchange::{CallId, Exchange, Taken};
+use super::offers::Offers;
+use super::replies::Replies;
+use super::{Errand, Place, Way, prompt, send_by, unsent};
+use crate::chat::{Ask, Failure};
+use crate::exchange::{CallId, Exchange, Handle};
 use crate::mcp::arguments::Arguments;
 use crate::mcp::outbox::Outbox;
 use crate::mcp::rpc;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The capability that makes Claude Code listen.
 pub const CAPABILITY: &str = "claude/channel";
@@ -19,12 +22,23 @@ const METHOD: &str = "notifications/claude/channel";
 pub struct Channel {
     exchange: Exchange,
     outbox: Outbox,
+    offers: Offers,
+    replies: Replies,
+    /// How long a session has to answer an event.
+    lease: Duration,
 }
 
 impl Channel {
-    /// The way over `outbox`, answered through `exchange`.
-    pub fn new(exchange: Exchange, outbox: Outbox) -> Self {
-        Channel { exchange, outbox }
+    /// The way over `outbox`, whose requests can also be fetched from `offers`, and are answered
+    /// through `replies`.
+    pub fn new(
+        exchange: Exchange,
+        outbox: Outbox,
+        offers: Offers,
+        replies: Replies,
+        lease: Duration,
+    ) -> Self {
+        Channel { exchange, outbox, offers, replies, lease }
     }
 
     /// The tool `channel_publish`: sends an event of the host's own wording. It is called on the
@@ -36,32 +50,6 @@ impl Channel {
         let content = arguments.get("content").and_then(Value::as_str).unwrap_or_default();
         self.outbox.post(event(content, meta));
     }
-
-    /// The tool `channel_reply`: the whole answer, the end of a stream, or a failure.
-    ///
-    /// # Errors
-    /// A sentence for the model that called the tool.
-    pub fn reply(&self, arguments: &Arguments) -> Result<Taken, String> {
-        let events = reply_events(arguments)?;
-        self.deliver(arguments, events)
-    }
-
-    /// The tool `channel_reply_stream`: a piece of the answer, its end, or both.
-    ///
-    /// # Errors
-    /// A sentence for the model that called the tool.
-    pub fn reply_stream(&self, arguments: &Arguments) -> Result<Taken, String> {
-        let events = stream_events(arguments)?;
-        self.deliver(arguments, events)
-    }
-
-    fn deliver(&self, arguments: &Arguments, events: Vec<Event>) -> Result<Taken, String> {
-        let id = arguments.get("request_id").and_then(Value::as_str).unwrap_or_default();
-        let Some(call) = CallId::parse(id) else {
-            return Err(format!("request_id: {id:?} is no id of a request of this bridge"));
-        };
-        self.exchange.deliver(call, events).map_err(|refused| format!("request_id {id}: {refused}"))
-    }
 }
 
 impl Way for Channel {
@@ -69,16 +57,15 @@ impl Way for Channel {
         "channel"
     }
 
-    fn ask(&self, ask: &Ask, ids: &[CallId], deadline: Option<Instant>) -> Result<(), Failure> {
-        if ask.has_image() {
-            let said = "images cannot be sent through Claude Code channels, which carry text only";
-            return Err(Failure::new(FailureKind::Invalid, said));
-        }
-        for id in ids {
-            let line = event(&content(ask, *id), meta(ask, *id));
-            self.outbox.send(line.into_bytes(), send_by(deadline)).map_err(unsent)?;
-        }
-        Ok(())
+    fn ask(&self, ask: &Ask, errand: &Errand) -> Result<Place, Failure> {
+        let handle = self.exchange.hand_out(errand.id, self.name(), errand.again);
+        let Some(handle) = handle else { return Ok(Place::Asked) };
+        let told =
+            Told { handle, again: errand.again, is_silent: self.replies.has_answered_event() };
+        let line = event(&content(ask, &told), meta(ask, &told));
+        self.outbox.send(line.into_bytes(), send_by(errand.deadline)).map_err(unsent)?;
+        self.offers.offer(ask, errand, false, true);
+        Ok(Place::Leased(Instant::now() + self.lease))
     }
 
     fn ignores(&self, ask: &Ask) -> Vec<&'static str> {
@@ -94,9 +81,19 @@ impl Way for Channel {
         crate::chat::names_of(&set)
     }
 
-    fn withdraw(&self, _: &[CallId], _: &str) {
-        // A channel event cannot be taken back; a late reply is refused by name.
+    fn withdraw(&self, id: CallId, _: &str) {
+        // An event cannot be taken back; a late reply is refused by name.
+        self.offers.withdraw(id);
     }
+}
+
+/// What an event says of its request besides the request.
+struct Told {
+    handle: Handle,
+    /// Whether an event told of it before.
+    again: bool,
+    /// Whether the session answers, but not this one.
+    is_silent: bool,
 }
 
 /// A channel event as a line. What could end the event's element early is made harmless, in its
@@ -127,8 +124,19 @@ fn neutralise(text: &str) -> String {
 }
 
 /// The conversation as text, and how to answer it.
-fn content(ask: &Ask, id: CallId) -> String {
+fn content(ask: &Ask, told: &Told) -> String {
     let mut content = String::new();
+    let id = told.handle;
+    if told.again {
+        content.push_str("(This request was announced before, and still waits.)\n");
+    }
+    if ask.has_image() {
+        content.push_str(
+            "A request with images is waiting, which events cannot carry: call next_request to get \
+             it, and answer it as the result says.",
+        );
+        return content;
+    }
     // Writing to a String cannot fail.
     for message in &ask.messages {
         content.push_str(&message.role.as_str().to_uppercase());
@@ -149,11 +157,17 @@ fn content(ask: &Ask, id: CallId) -> String {
              few large pieces as delta, in order, and done: true with the last one."
         ),
     };
+    if told.again && told.is_silent {
+        content.push_str(
+            "\nEvents do not always reach you: when you have answered, call next_request to see \
+             whether others are waiting.",
+        );
+    }
     content
 }
 
-fn meta(ask: &Ask, id: CallId) -> Map<String, Value> {
-    let id = id.to_string();
+fn meta(ask: &Ask, told: &Told) -> Map<String, Value> {
+    let id = told.handle.to_string();
     let stream = if ask.stream { "true" } else { "false" };
     let known = [
         ("source", Some("http")),
@@ -165,64 +179,4 @@ fn meta(ask: &Ask, id: CallId) -> Map<String, Value> {
     ];
     let known = known.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into())));
     known.collect()
-}
-
-/// What a call of `channel_reply` says.
-fn reply_events(arguments: &Arguments) -> Result<Vec<Event>, String> {
-    if let Some(error) = arguments.get("error") {
-        if arguments.contains_key("content") {
-            return Err("content and error exclude each other".into());
-        }
-        let field = |name: &str| error.get(name).and_then(Value::as_str);
-        let message = field("message").unwrap_or_default();
-        let message = match field("code") {
-            Some(code) => format!("{message} ({code})"),
-            None => message.to_owned(),
-        };
-        return Ok(vec![Event::Failed(Failure::new(FailureKind::Upstream, message))]);
-    }
-    let mut events = Vec::new();
-    let mut calls = false;
-    match arguments.get("content") {
-        Some(Value::String(text)) => events.push(Event::Delta(text.clone())),
-        Some(Value::Array(blocks)) => {
-            for block in blocks {
-                let field = |name: &str| block.get(name).and_then(Value::as_str);
-                if let Some(name) = field("name") {
-                    calls = true;
-                    let id = field("id").map(str::to_owned);
-                    let id = id.unwrap_or_else(|| format!("call_{}", CallId::random()));
-                    let arguments = rpc::json(block.get("input").unwrap_or(&json!({})));
-                    events.push(Event::ToolCall(Call { id, name: name.to_owned(), arguments }));
-                } else if let Some(text) = field("text") {
-                    events.push(Event::Delta(text.to_owned()));
-                }
-            }
-        }
-        _ => return Err("one of content and error is required".into()),
-    }
-    let said = arguments.get("stop_reason").and_then(Value::as_str);
-    events.push(Event::Done { stop: stop_reason(said, calls), model: None });
-    Ok(events)
-}
-
-/// What a call of `channel_reply_stream` says.
-fn stream_events(arguments: &Arguments) -> Result<Vec<Event>, String> {
-    let done = arguments.get("done").and_then(Value::as_bool);
-    let delta = arguments.get("delta").and_then(Value::as_str);
-    if delta.is_none() && done.is_none() {
-        return Err("one of delta and done is required".into());
-    }
-    let mut events = Vec::new();
-    if let Some(delta) = delta.filter(|delta| !delta.is_empty()) {
-        events.push(Event::Delta(delta.to_owned()));
-    }
-    if done == Some(true) {
-        events.push(Event::Done { stop: StopReason::EndTurn, model: None });
-    }
-    Ok(events)
-}
-
-fn stop_reason(said: Option<&str>, calls: bool) -> StopReason {
-    super::sampling::stop_reason(said, calls)
 }

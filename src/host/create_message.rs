@@ -3,7 +3,7 @@
 
 use super::prompt;
 use crate::chat::{Ask, Message, OWN_MODEL, Part, Role, Tool, ToolChoice, one_line};
-use crate::exchange::CallId;
+use crate::exchange::Handle;
 use crate::mcp::rpc;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -106,7 +106,7 @@ struct Hint<'a> {
 }
 
 /// A request of ours as a line, without its end.
-pub(super) fn request(id: CallId, params: &Params) -> Vec<u8> {
+pub(super) fn request(id: Handle, params: &Params) -> Vec<u8> {
     let method = "sampling/createMessage";
     let request = Request { jsonrpc: "2.0", id: id.to_string(), method, params };
     // Nothing in it can fail to be written as JSON.
@@ -114,7 +114,7 @@ pub(super) fn request(id: CallId, params: &Params) -> Vec<u8> {
 }
 
 /// The note that a request of ours is not waited for any more.
-pub(super) fn cancellation(id: CallId, reason: &str) -> String {
+pub(super) fn cancellation(id: Handle, reason: &str) -> String {
     let params = json!({"requestId": id.to_string(), "reason": reason});
     rpc::notification("notifications/cancelled", &rpc::json(&params))
 }

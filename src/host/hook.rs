@@ -2,12 +2,13 @@
 //! tools is running, and for the warm-up that some want before they trust a host.
 
 use super::create_message::{Preferences, cancellation, params, request};
+use super::fetching::Progress;
 use super::unsent;
 use crate::chat::{Ask, Event, Message, Part, Role};
-use crate::exchange::{CallId, Ended, Exchange};
+use crate::exchange::{CallId, Ended, Exchange, Note};
 use crate::mcp::outbox::Outbox;
 use crate::mcp::rpc::{self, RpcId};
-use crate::mcp::server::Outcome;
+use crate::mcp::tool::Outcome;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -134,7 +135,7 @@ impl Hooks {
 
     /// One call's thread, until the call is closed.
     fn run(&self, id: &RpcId, progress_token: Option<&RpcId>, stopped: &Receiver<()>) {
-        let mut progress = Progress { outbox: &self.outbox, token: progress_token, said: 0 };
+        let mut progress = Progress::new(&self.outbox, progress_token);
         if self.warm_up && !self.state().warm {
             match self.warm_up(stopped, &mut progress) {
                 Some(Ok(())) => self.state().warm = true,
@@ -142,7 +143,7 @@ impl Hooks {
                     // A call that the host has cancelled meanwhile must not be answered.
                     if self.close(id) {
                         let said = format!("{TRIES} warm-up samples failed; the last one: {last}");
-                        self.outbox.post(rpc::result(id, &Outcome::error(said).to_json()));
+                        self.outbox.post(rpc::result(id, &Outcome::error(said).to_json(false)));
                     }
                     return;
                 }
@@ -191,45 +192,30 @@ impl Hooks {
             ..Ask::default()
         };
         let neutral = Preferences { max_tokens: 1, intelligence: 0.0, speed: 1.0, cost: 1.0 };
-        let ticket = self.exchange.open(vec![CallId::random()], "sampling", false);
+        let ticket = self.exchange.open(vec![CallId::random()], false);
         let id = ticket.ids().first().copied()?;
-        let line = request(id, &params(&ask, &neutral, false));
+        let handle = self.exchange.hand_out(id, "sampling", false)?;
+        let line = request(handle, &params(&ask, &neutral, false));
         if let Err(why) = self.outbox.send(line, super::send_by(None)) {
             return Some(Err(unsent(why).message));
         }
         // The person at the host may be reading a consent dialog, so this waits as long as it takes.
         loop {
-            let events = ticket.next(Instant::now() + APART);
-            match events.as_ref().and_then(|(_, events)| events.last()) {
+            let events = match ticket.next(Instant::now() + APART) {
+                Some((_, Note::Events(events))) => events,
+                _ => Vec::new(),
+            };
+            match events.last() {
                 Some(Event::Failed(failure)) => return Some(Err(failure.message.clone())),
                 Some(_) => return Some(Ok(())),
                 None if stopped.try_recv() == Err(TryRecvError::Empty) => {}
                 None => {
-                    for id in ticket.close(Ended::Cancelled) {
-                        self.outbox.post(cancellation(id, "the hook was cancelled"));
+                    if !ticket.close(Ended::Cancelled).is_empty() {
+                        self.outbox.post(cancellation(handle, "the hook was cancelled"));
                     }
                     return None;
                 }
             }
-        }
-    }
-}
-
-/// The notes of progress of one call, where the host gave a token for them.
-struct Progress<'a> {
-    outbox: &'a Outbox,
-    token: Option<&'a RpcId>,
-    said: u64,
-}
-
-impl Progress<'_> {
-    fn say(&mut self, message: &str) {
-        if let Some(token) = self.token {
-            self.said += 1;
-            let (said, message) = (self.said, rpc::json(message));
-            let params =
-                format!(r#"{{"progressToken":{token},"progress":{said},"message":{message}}}"#);
-            self.outbox.post(rpc::notification("notifications/progress", &params));
         }
     }
 }

@@ -3,61 +3,109 @@
 
 pub mod channel;
 pub mod create_message;
+pub mod fair;
+pub mod fetching;
 pub mod hook;
 pub mod markup;
+pub mod offers;
+pub mod presence;
 pub mod prompt;
+pub mod pull;
 pub mod reader;
+pub mod replies;
+pub mod rounds;
 pub mod sampling;
 pub mod schema;
+pub mod turns;
 
 use crate::chat::{Ask, Failure, FailureKind};
-use crate::exchange::CallId;
+use crate::exchange::{CallId, Tenant};
 use crate::mcp::outbox::Unsent;
-use crate::mcp::session::{Client, Session};
+use crate::mcp::session::{Client, MODERN, Session};
 use channel::Channel;
+use offers::Offers;
+use pull::Pull;
+use replies::Replies;
+use rounds::Rounds;
 use sampling::Sampling;
 use std::time::{Duration, Instant};
 
 /// For how long a request may wait for its turn at a host that does not read.
 const UNREAD_TIME: Duration = Duration::from_secs(10);
 
+/// One completion that a way is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Errand {
+    /// The call that the answer belongs to.
+    pub id: CallId,
+    /// Whose request it is.
+    pub tenant: Tenant,
+    /// Whether it was asked for by this way before, and got no answer.
+    pub again: bool,
+    /// When nobody waits for it any more.
+    pub deadline: Option<Instant>,
+}
+
+/// Where an errand is once a way was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// With the host, which will answer or be seen to go.
+    Asked,
+    /// With a host that may never answer; when that time has passed it is to be asked again.
+    Leased(Instant),
+    /// In the way's line, until [`crate::exchange::Note::Turn`] says to ask again.
+    Line,
+    /// Where hosts fetch requests. If there is a time, none may be there by then.
+    Offered(Option<Instant>),
+}
+
 /// A way to a model.
 pub trait Way: Send + Sync {
     /// Its name, as settings and the header `x-mcp-backend` have it.
     fn name(&self) -> &'static str;
-    /// Asks for one completion under each of `ids`. Returns as soon as the host has been told;
-    /// what it answers goes through the exchange.
+    /// Asks for one completion. Returns as soon as the host has been told, or the errand stands in
+    /// line; what comes of it goes through the exchange.
     ///
     /// # Errors
-    /// The host cannot be asked this. What it has been told of it is withdrawn, as far as that goes.
-    fn ask(&self, ask: &Ask, ids: &[CallId], deadline: Option<Instant>) -> Result<(), Failure>;
+    /// The host cannot be asked this, and has not been told of it.
+    fn ask(&self, ask: &Ask, errand: &Errand) -> Result<Place, Failure>;
     /// Whether it takes tools as they are; else they are put in words, and calls read back.
     fn takes_tools(&self) -> bool {
         false
     }
     /// What of `ask` it cannot carry, by the names that clients know.
     fn ignores(&self, ask: &Ask) -> Vec<&'static str>;
-    /// Tells the host that nobody waits for these answers any more.
-    fn withdraw(&self, ids: &[CallId], reason: &str);
+    /// Forgets an errand that is not waited for any more, and tells the host so if it has it.
+    fn withdraw(&self, id: CallId, reason: &str);
 }
 
 /// Which way the settings want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
-    /// What the host offers: sampling, else channels under Claude Code.
+    /// What is there: a modern hook, sampling, a pull loop, channels under Claude Code.
     Auto,
-    /// Sampling only.
+    /// Sampling only, of either era.
     Sampling,
     /// Claude Code's channels only.
     Channel,
+    /// The pull loop only.
+    Pull,
 }
 
 /// All ways, and the choice between them.
 pub struct Hosts {
     /// Who is at the other end of the pipe.
     pub session: Session,
-    /// MCP sampling.
+    /// What waits to be fetched.
+    pub offers: Offers,
+    /// Answers that come by tools.
+    pub replies: Replies,
+    /// Sampling in the modern era.
+    pub rounds: Rounds,
+    /// Sampling in the legacy era.
     pub sampling: Sampling,
+    /// The pull loop.
+    pub pull: Pull,
     /// Claude Code channels.
     pub channel: Channel,
     /// What the settings want.
@@ -72,29 +120,70 @@ impl Hosts {
     /// # Errors
     /// Why there is none, and what to do.
     pub fn choose(&self) -> Result<&dyn Way, Failure> {
-        let unavailable = |why: &str| Failure::new(FailureKind::Unavailable, why);
+        let wants = |backend| self.backend == Backend::Auto || self.backend == backend;
         let client = self.session.client();
-        if !client.ready {
-            return Err(unavailable(
-                "no MCP host has connected yet: register modeltap as an MCP server in your host \
-                 and let the host start it",
-            ));
+        let mut closed = None;
+        if wants(Backend::Sampling) && self.rounds.fetching.until().is_some() {
+            return Ok(&self.rounds);
         }
-        match self.backend {
-            Backend::Sampling if !client.sampling => Err(unavailable(
-                "the MCP host does not offer sampling: use a host that does, or --backend auto",
-            )),
-            Backend::Auto | Backend::Sampling if client.sampling => {
-                self.sampling.available()?;
-                Ok(&self.sampling)
+        if wants(Backend::Sampling) && client.ready && client.sampling {
+            match self.sampling.available() {
+                Ok(()) => return Ok(&self.sampling),
+                Err(failure) => closed = Some(failure),
             }
-            Backend::Channel => Ok(&self.channel),
-            _ if self.is_claude_code(&client) => Ok(&self.channel),
-            _ => Err(unavailable(
-                "the MCP host offers neither sampling nor Claude Code channels: connect a host \
-                 with sampling, such as VS Code with Copilot, or start Claude Code with \
-                 --dangerously-load-development-channels server:modeltap",
-            )),
+        }
+        if wants(Backend::Pull) && self.pull.fetching.until().is_some() {
+            return Ok(&self.pull);
+        }
+        if client.ready && self.listens_to_channel(&client) {
+            return Ok(&self.channel);
+        }
+        Err(closed
+            .unwrap_or_else(|| Failure::new(FailureKind::Unavailable, self.why_none(&client))))
+    }
+
+    /// The way of this name.
+    pub fn named(&self, name: &str) -> Option<&dyn Way> {
+        let ways: [&dyn Way; 4] = [&self.rounds, &self.sampling, &self.pull, &self.channel];
+        ways.into_iter().find(|way| way.name() == name)
+    }
+
+    /// Forgets what was learnt of a session, for another begins.
+    pub fn begin(&self) {
+        self.sampling.reset();
+        self.rounds.reset();
+        self.pull.fetching.reset();
+        self.replies.reset();
+    }
+
+    /// Why no way is open, and what to do.
+    fn why_none(&self, client: &Client) -> &'static str {
+        match self.backend {
+            _ if !client.ready => {
+                "no MCP host has connected yet: register modeltap as an MCP server in your host \
+                 and let the host start it"
+            }
+            Backend::Sampling if client.modern_sampling => CALL_HOOK,
+            Backend::Sampling => {
+                "the MCP host does not offer sampling: use a host that does, or --backend auto"
+            }
+            Backend::Auto if client.modern_sampling => CALL_HOOK,
+            Backend::Auto | Backend::Pull | Backend::Channel => {
+                "no model is listening: ask the MCP host's model to call modeltap's tool \
+                 next_request and to go on as it says (or use a host with sampling, such as VS \
+                 Code with Copilot, or start Claude Code with \
+                 --dangerously-load-development-channels server:modeltap)"
+            }
+        }
+    }
+
+    fn listens_to_channel(&self, client: &Client) -> bool {
+        match self.backend {
+            // Whoever shook hands in the modern era is not registered as a channel.
+            _ if client.protocol == MODERN => false,
+            Backend::Channel => true,
+            Backend::Auto => self.is_claude_code(client),
+            Backend::Sampling | Backend::Pull => false,
         }
     }
 
@@ -106,11 +195,30 @@ impl Hosts {
             || client.name.to_ascii_lowercase().contains("claude")
     }
 
+    /// The longest that a tool call may take at this host without being given up, where that is
+    /// known (FACTS §2).
+    pub fn longest_call(&self, client: &Client) -> Option<Duration> {
+        let name = client.name.to_ascii_lowercase();
+        let known = [
+            // It moves a call to the background after two minutes.
+            (self.is_claude_code(client), 110),
+            (name.contains("claude"), 200),
+            (name.contains("codex"), 270),
+            (name.contains("gemini"), 540),
+            (name.contains("zed") || name.contains("cursor"), 50),
+        ];
+        let known = known.into_iter().find(|(is_it, _)| *is_it);
+        known.map(|(_, seconds)| Duration::from_secs(seconds))
+    }
+
     /// Whether the host is Claude Code, by its own word or by the environment it gave us.
     pub fn is_claude_code(&self, client: &Client) -> bool {
         self.in_claude_code || client.name.starts_with("claude-code")
     }
 }
+
+const CALL_HOOK: &str = "no model is listening: ask the MCP host's model to call modeltap's tool \
+    hook, and again each time it returns";
 
 /// By when a line for the host must have left.
 fn send_by(deadline: Option<Instant>) -> Instant {

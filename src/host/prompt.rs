@@ -45,8 +45,9 @@ fn push(text: &mut String, part: &Part) {
 }
 
 /// Adds to the instructions of `ask` what its host can only be told in words: the form of the
-/// answer, and the tools, unless the host takes them as they are.
-pub fn put_in_words(ask: &mut Ask, native_tools: bool) {
+/// answer, and the tools, unless the host takes them as they are. Where the message stands that was
+/// added, if one was.
+pub fn put_in_words(ask: &mut Ask, native_tools: bool) -> Option<usize> {
     let mut said = String::new();
     if asks_for_tools_in_words(ask, native_tools) {
         tools(&mut said, ask);
@@ -55,11 +56,12 @@ pub fn put_in_words(ask: &mut Ask, native_tools: bool) {
         form(&mut said, format);
     }
     if said.is_empty() {
-        return;
+        return None;
     }
     let after = ask.messages.iter().take_while(|message| message.role == Role::System).count();
     let parts = vec![Part::Text(said.into())];
     ask.messages.insert(after, Message { role: Role::System, name: None, parts });
+    Some(after)
 }
 
 /// Whether tools are asked for in words and read back from the text.

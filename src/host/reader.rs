@@ -70,9 +70,14 @@ impl Reader {
         Reader { rules, text: String::new(), shown: 0, mute: false, calls: Vec::new() }
     }
 
-    /// At the beginning of a second try, after an answer that was of no use.
-    pub fn again(&self) -> Self {
-        Reader { mute: self.mute || self.shown > 0, ..Reader::new(self.rules.clone()) }
+    /// At the beginning of another try, perhaps by another way, whose rules these are.
+    pub fn again(&self, rules: Rc<Rules>) -> Self {
+        Reader { mute: self.mute || self.shown > 0, ..Reader::new(rules) }
+    }
+
+    /// Whether something of the answer has come.
+    pub fn has_begun(&self) -> bool {
+        self.shown > 0 || !self.text.is_empty() || !self.calls.is_empty()
     }
 
     /// The answer so far as the model said it, calls in words.
@@ -294,7 +299,7 @@ mod tests {
             assert_eq!(reader.text_event("Hi".into()), Some(Event::Delta("Hi".into())));
             reader.call(Call { id: "1".into(), name: "f".into(), arguments: "{}".into() });
             assert!(matches!(reader.finish(StopReason::ToolUse, None), Verdict::Bad(_)));
-            let mut again = reader.again();
+            let mut again = reader.again(reader.rules.clone());
             assert_eq!(again.text_event("Hi".into()), None);
             let done = Event::Done { stop: StopReason::EndTurn, model: None };
             assert_eq!(again.finish(StopReason::EndTurn, None), Verdict::Good(vec![done]));

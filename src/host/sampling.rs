@@ -3,9 +3,10 @@
 
 use super::create_message::{Preferences, cancellation, params, request};
 use super::hook::{Hooked, Hooks};
-use super::{Way, send_by, unsent};
+use super::turns::Turns;
+use super::{Errand, Place, Way, send_by, unsent};
 use crate::chat::{Ask, Call, Event, Failure, FailureKind, StopReason};
-use crate::exchange::{CallId, Exchange, Refused, Taken};
+use crate::exchange::{CallId, Exchange, Handle, Refused, Taken};
 use crate::mcp::outbox::Outbox;
 use crate::mcp::rpc::{self, RpcError};
 use crate::mcp::session::Session;
@@ -23,6 +24,8 @@ pub struct Sampling {
     preferences: Preferences,
     /// The calls of the `hook` tool that are open.
     pub hooks: Hooks,
+    /// How many requests the host has, and who waits for his turn.
+    pub turns: Turns,
     /// Requests outside a call of the host's own have succeeded.
     accepts_unasked: AtomicBool,
     /// When the last of them was refused as SEP-2260 says.
@@ -37,6 +40,7 @@ impl Sampling {
         outbox: Outbox,
         preferences: Preferences,
         hooks: Hooks,
+        turns: Turns,
     ) -> Self {
         Sampling {
             exchange,
@@ -44,6 +48,7 @@ impl Sampling {
             outbox,
             preferences,
             hooks,
+            turns,
             accepts_unasked: AtomicBool::new(false),
             wants_hook: Mutex::default(),
         }
@@ -68,6 +73,7 @@ impl Sampling {
     /// Forgets what was learnt of a host, for another has begun a session.
     pub fn reset(&self) {
         self.hooks.reset();
+        self.turns.reset();
         self.accepts_unasked.store(false, Ordering::Relaxed);
         self.set_wants_hook(None);
     }
@@ -81,19 +87,29 @@ impl Sampling {
     /// # Errors
     /// Nobody waits for it. That is normal after a cancellation: both may cross in the pipe.
     pub fn answered(&self, id: &str, answer: Result<&str, RpcError>) -> Result<Taken, Refused> {
-        let id = CallId::parse(id).ok_or(Refused::Unknown)?;
-        let asked = self.exchange.peek(id);
+        let handle = Handle::parse(id).ok_or(Refused::Unknown)?;
+        let asked = self.exchange.peek(handle.call);
         let hooked = asked.map(|asked| self.hooks.since(asked.age));
         let events = match answer {
             Ok(result) => {
-                if hooked == Some(Hooked::Never) {
-                    self.accepts_unasked.store(true, Ordering::Relaxed);
+                match hooked {
+                    Some(Hooked::Never) => {
+                        self.accepts_unasked.store(true, Ordering::Relaxed);
+                        self.turns.consented(false);
+                    }
+                    Some(Hooked::Always) => self.turns.consented(true),
+                    _ => {}
                 }
                 read(result).unwrap_or_else(|failure| vec![Event::Failed(failure)])
             }
             Err(error) => vec![Event::Failed(self.refused(&error, hooked))],
         };
-        self.exchange.deliver(id, events)
+        self.turns.leave(handle.call, self.is_hooked());
+        self.exchange.deliver(handle, events)
+    }
+
+    fn is_hooked(&self) -> bool {
+        self.hooks.count() > 0
     }
 
     fn refused(&self, error: &RpcError, hooked: Option<Hooked>) -> Failure {
@@ -151,16 +167,19 @@ impl Way for Sampling {
         "sampling"
     }
 
-    fn ask(&self, ask: &Ask, ids: &[CallId], deadline: Option<Instant>) -> Result<(), Failure> {
-        let params = params(ask, &self.preferences, self.takes_tools());
-        for (sent, id) in ids.iter().enumerate() {
-            let line = request(*id, &params);
-            if let Err(why) = self.outbox.send(line, send_by(deadline)) {
-                self.withdraw(ids.get(..sent).unwrap_or_default(), "the others could not be sent");
-                return Err(unsent(why));
-            }
+    fn ask(&self, ask: &Ask, errand: &Errand) -> Result<Place, Failure> {
+        let Some(handle) = self.exchange.hand_out(errand.id, self.name(), errand.again) else {
+            return Ok(Place::Asked);
+        };
+        if !self.turns.enter(handle, errand.tenant, self.is_hooked()) {
+            return Ok(Place::Line);
         }
-        Ok(())
+        let line = request(handle, &params(ask, &self.preferences, self.takes_tools()));
+        self.outbox.send(line, send_by(errand.deadline)).map_err(|why| {
+            self.turns.leave(errand.id, self.is_hooked());
+            unsent(why)
+        })?;
+        Ok(Place::Asked)
     }
 
     fn takes_tools(&self) -> bool {
@@ -171,9 +190,9 @@ impl Way for Sampling {
         Vec::new()
     }
 
-    fn withdraw(&self, ids: &[CallId], reason: &str) {
-        for id in ids {
-            self.outbox.post(cancellation(*id, reason));
+    fn withdraw(&self, id: CallId, reason: &str) {
+        if let Some(handle) = self.turns.leave(id, self.is_hooked()) {
+            self.outbox.post(cancellation(handle, reason));
         }
     }
 }

@@ -40,6 +40,8 @@ pub enum Kind {
     Error,
     /// An array.
     List,
+    /// An object of these arguments, or an array of such objects.
+    OneOrMore(&'static [Argument]),
 }
 
 /// The input schema of a tool that takes `arguments`, and nothing else.
@@ -103,6 +105,10 @@ impl Kind {
             Kind::Truth => json!({"type": "boolean"}),
             // Some hosts refuse a tool with an array of which nothing is said.
             Kind::List => json!({"type": "array", "items": {}}),
+            Kind::OneOrMore(arguments) => json!({"anyOf": [
+                schema(arguments),
+                {"type": "array", "items": schema(arguments)},
+            ]}),
             Kind::Texts => json!({
                 "type": "object", "additionalProperties": {"type": "string"},
                 "propertyNames": {"pattern": "^[A-Za-z0-9_]+$"},
@@ -125,6 +131,14 @@ impl Kind {
     }
 
     fn check(self, name: &str, value: &Value) -> Result<(), String> {
+        if let Kind::OneOrMore(arguments) = self {
+            let all = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            let fault = all.iter().find_map(|one| match one {
+                Value::Object(_) => check(arguments, one.clone()).err(),
+                _ => Some("it must be an object, or an array of objects".into()),
+            });
+            return fault.map_or(Ok(()), |fault| Err(format!("the argument {name}: {fault}")));
+        }
         let (fits, allowed) = match self {
             Kind::Text => (value.is_string(), "a string".to_owned()),
             Kind::Name => {
@@ -139,7 +153,7 @@ impl Kind {
                 format!("a whole number from {least} to {most}"),
             ),
             Kind::Truth => (value.is_boolean(), "true or false".into()),
-            Kind::List => (value.is_array(), "an array".into()),
+            Kind::List | Kind::OneOrMore(_) => (value.is_array(), "an array".into()),
             Kind::Texts => (
                 value.as_object().is_some_and(|map| {
                     map.iter().all(|(key, value)| is_identifier(key) && value.is_string())

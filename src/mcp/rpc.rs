@@ -1,6 +1,7 @@
 //! JSON-RPC 2.0 messages as MCP uses them: reading a line, and building the lines we write.
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -87,9 +88,15 @@ pub fn result(id: &RpcId, result: &str) -> String {
 
 /// The refusal of `id`, or of something whose id is not known. No line end.
 pub fn error(id: Option<&RpcId>, code: i64, message: &str) -> String {
+    error_with(id, code, message, None)
+}
+
+/// The same, with what the error says to programs.
+pub fn error_with(id: Option<&RpcId>, code: i64, message: &str, data: Option<&Value>) -> String {
     let id = id.map(|id| format!(r#""id":{id},"#)).unwrap_or_default();
     let message = json(message);
-    format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{message}}}}}"#)
+    let data = data.map(|data| format!(r#","data":{data}"#)).unwrap_or_default();
+    format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{message}{data}}}}}"#)
 }
 
 /// A notification, whose `params` are JSON text. No line end.

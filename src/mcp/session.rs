@@ -1,5 +1,6 @@
 //! The handshake: who is at the other end of the pipe, and what it can do.
 
+use super::modern::Meta;
 use serde::Deserialize;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -7,10 +8,23 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub const VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 /// What is answered to a client that asks for another version.
 pub const LATEST: &str = VERSIONS[3];
+/// The version of the modern era, whose clients do not shake hands.
+pub const MODERN: &str = "2026-07-28";
 /// The one version whose clients may send batches.
 pub const BATCHES: &str = VERSIONS[1];
 
-/// What `initialize` told.
+/// Which era is spoken with the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    /// As the host begins; where it would take either, the one in which it can be served best.
+    Auto,
+    /// 2024-11-05 to 2025-11-25 only.
+    Legacy,
+    /// 2026-07-28 only.
+    Modern,
+}
+
+/// What `initialize` told, or the `_meta` of a modern request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Client {
     /// `clientInfo.name`; empty before `initialize`.
@@ -19,10 +33,12 @@ pub struct Client {
     pub version: String,
     /// The protocol version that was agreed; empty before `initialize`.
     pub protocol: &'static str,
-    /// Whether it declared `sampling`.
+    /// Whether it declared `sampling` and takes requests for it at any time.
     pub sampling: bool,
     /// Whether its sampling takes tools (`sampling.tools`, from 2025-11-25 on).
     pub sampling_tools: bool,
+    /// Whether it samples within calls of `hook` only, as the modern era has it.
+    pub modern_sampling: bool,
     /// Whether it said `notifications/initialized`, or went on as if it had.
     pub ready: bool,
 }
@@ -79,18 +95,40 @@ impl Session {
             sampling: sampling.is_some_and(|sampling| !sampling.is_null()),
             sampling_tools: protocol == LATEST
                 && sampling.and_then(|s| s.get("tools")).is_some_and(|tools| !tools.is_null()),
+            modern_sampling: false,
             ready: false,
         });
         self.set(client.clone());
         Ok(client)
     }
 
-    /// Notes that the client considers the handshake done.
-    pub fn set_ready(&self) {
+    /// Notes that the client considers the handshake done; `false` when that was known.
+    pub fn set_ready(&self) -> bool {
         let client = self.client();
-        if !client.ready && !client.protocol.is_empty() {
+        let is_news = !client.ready && !client.protocol.is_empty();
+        if is_news {
             self.set(Arc::new(Client { ready: true, ..(*client).clone() }));
         }
+        is_news
+    }
+
+    /// Notes who sends modern requests, unless hands were shaken with somebody.
+    pub fn met(&self, meta: &Meta) {
+        let known = self.client();
+        let is_known = known.name == meta.name && known.modern_sampling == meta.sampling;
+        match known.protocol {
+            "" => {}
+            MODERN if !is_known => {}
+            _ => return,
+        }
+        self.set(Arc::new(Client {
+            name: meta.name.clone(),
+            version: meta.version.clone(),
+            protocol: MODERN,
+            modern_sampling: meta.sampling,
+            ready: true,
+            ..Client::default()
+        }));
     }
 
     fn set(&self, client: Arc<Client>) {

@@ -3,15 +3,16 @@
 
 mod answer;
 mod pace;
+mod placing;
 mod reading;
 mod told;
 mod waiting;
 
 use crate::api::error::ApiError;
 use crate::api::{Context, Encoder, Endpoint, Parsed};
-use crate::chat::{Choice, Event, Failure, FailureKind};
+use crate::chat::{Ask, Choice, Event, Failure, FailureKind};
 use crate::config::Pacing;
-use crate::exchange::{CallId, Ended, Exchange, Ticket};
+use crate::exchange::{CallId, Ended, Exchange, Note, Tenant};
 use crate::host::{Hosts, Way};
 use crate::http::{Headers, Request, Responder, Response};
 use crate::names::Names;
@@ -21,8 +22,8 @@ use crate::reply::{error_response, id_headers};
 use crate::store::Store;
 use answer::Answer;
 use pace::Pacer;
-use reading::Reading;
-use std::cell::Cell;
+use placing::Asked;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -46,6 +47,12 @@ pub struct Relay {
     pub ring: Arc<Ring>,
     /// How long to wait for an answer; a tool may change it.
     pub timeout: Mutex<Option<Duration>>,
+    /// How long a request may wait for a host.
+    pub host_wait: Duration,
+    /// How long a host that may never answer has for it.
+    pub lease: Duration,
+    /// How often a request is offered again that a host did not answer.
+    pub announce_again: u32,
     /// Between two comments in a silent stream.
     pub keep_alive: Duration,
     /// The typewriter.
@@ -65,13 +72,15 @@ struct Trip<'a> {
     relay: &'a Relay,
     endpoint: &'static Endpoint,
     id: CallId,
+    tenant: Tenant,
     client: String,
     started: Instant,
     model: String,
     stream: bool,
-    way: Option<&'static str>,
-    /// What the way cannot carry of the request, for a header.
-    ignored: String,
+    /// The way that the first choice goes by.
+    way: Cell<Option<&'static str>>,
+    /// What that way cannot carry of the request, for a header.
+    ignored: RefCell<String>,
     /// When the client was last seen.
     seen: Cell<Instant>,
 }
@@ -110,6 +119,7 @@ impl Relay {
         &self,
         endpoint: &'static Endpoint,
         request: &Request,
+        tenant: Tenant,
         common: Headers,
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
@@ -118,12 +128,13 @@ impl Relay {
             relay: self,
             endpoint,
             id: CallId::random(),
+            tenant,
             client: format!("{} {agent:?}", request.head.peer),
             started: Instant::now(),
             model: "-".into(),
             stream: false,
-            way: None,
-            ignored: String::new(),
+            way: Cell::new(None),
+            ignored: RefCell::default(),
             seen: Cell::new(Instant::now()),
         };
         let context = Context {
@@ -143,51 +154,61 @@ impl Relay {
         trip.model = parsed.ask.model.clone().into_owned();
         trip.stream = parsed.ask.stream;
         trip.received(&parsed.ask);
-        match trip.ask(&mut parsed) {
-            Err(failure) => {
-                let error = ApiError::of_failure(&failure, trip.way);
+        match trip.ask(&mut parsed, responder) {
+            Ok(mut asked) => trip.carry(&mut parsed, &mut asked, common, responder),
+            Err(Broken::Failed(failure)) => {
+                let error = ApiError::of_failure(&failure, trip.way.get());
                 trip.fail(&error, common, responder)
             }
-            Ok(mut asked) => trip.carry(&mut parsed, &mut asked, common, responder),
+            Err(Broken::Gone(e)) => {
+                trip.left(&trip.nothing(&parsed));
+                Err(e)
+            }
         }
     }
 }
 
-/// A request that is with the host.
-struct Asked<'a> {
-    way: &'a dyn Way,
-    ticket: Ticket,
-    reading: Reading<'a>,
-    answer: Answer,
-}
-
 impl<'a> Trip<'a> {
-    /// Puts the question to the host.
-    fn ask(&mut self, parsed: &mut Parsed) -> Result<Asked<'a>, Failure> {
+    /// Puts the question to a host, and waits for one if that is wanted.
+    fn ask<'t>(
+        &'t self,
+        parsed: &mut Parsed,
+        responder: &mut dyn Responder,
+    ) -> Result<Asked<'t, 'a>, Broken> {
         let relay = self.relay;
-        let way = relay.hosts.choose()?;
-        self.way = Some(way.name());
-        let ignored = [parsed.ask.ignored.clone(), way.ignores(&parsed.ask)].concat();
-        self.ignored = ignored.join(", ");
-        let answer = Answer {
+        if let Some(hint) = relay.names.hint(&parsed.ask.model) {
+            parsed.ask.model = hint.to_owned().into();
+        }
+        let mut ids = vec![self.id];
+        ids.resize_with(parsed.choices, CallId::random);
+        let ticket = relay.exchange.open(ids, self.stream);
+        let answer = self.nothing(parsed);
+        let asked = Asked::new(self, &mut parsed.ask, ticket, answer);
+        let mut asked = asked?;
+        while asked.is_homeless() {
+            let woken = self.wait(&asked.ticket, self.deadline(), asked.look(), responder);
+            asked.wake(woken, &mut parsed.ask)?;
+        }
+        Ok(asked)
+    }
+
+    /// An answer of which nothing has come.
+    fn nothing(&self, parsed: &Parsed) -> Answer {
+        Answer {
             choices: vec![Choice::default(); parsed.choices],
             prompt: parsed.ask.estimate_tokens(),
             host_model: None,
             begun: false,
-        };
-        if let Some(hint) = relay.names.hint(&parsed.ask.model) {
-            parsed.ask.model = hint.to_owned().into();
         }
-        let reading = Reading::new(way, &mut parsed.ask, parsed.choices);
-        let mut ids = vec![self.id];
-        ids.resize_with(parsed.choices, CallId::random);
-        let ticket = relay.exchange.open(ids, way.name(), self.stream);
-        if let Err(failure) = way.ask(&parsed.ask, ticket.ids(), self.deadline()) {
-            ticket.close(Ended::Failed);
-            return Err(failure);
+    }
+
+    /// Notes the way that a request takes.
+    fn goes_by(&self, way: &dyn Way, ask: &Ask) {
+        if self.way.replace(Some(way.name())) != Some(way.name()) {
+            *self.ignored.borrow_mut() =
+                [ask.ignored.clone(), way.ignores(ask)].concat().join(", ");
+            self.note(Kind::Publish, "", &[("backend", way.name()), ("model", &self.model)]);
         }
-        self.note(Kind::Publish, "", &[("backend", way.name()), ("model", &self.model)]);
-        Ok(Asked { way, ticket, reading, answer })
     }
 
     /// Waits for the answer and passes it on.
@@ -202,8 +223,7 @@ impl<'a> Trip<'a> {
             false => self.whole(parsed, asked, &common, responder),
             true => self.streamed(parsed, asked, &common, responder),
         };
-        // What is still open now is waited for by nobody.
-        let (way, ticket, answer) = (asked.way, &asked.ticket, &asked.answer);
+        let answer = &asked.answer;
         match ended {
             Ok(()) => {
                 self.sent(answer);
@@ -214,8 +234,8 @@ impl<'a> Trip<'a> {
                     FailureKind::Timeout => Ended::Expired,
                     _ => Ended::Failed,
                 };
-                way.withdraw(&ticket.close(how), &failure.message);
-                let error = ApiError::of_failure(&failure, self.way);
+                asked.close(how, &failure.message);
+                let error = ApiError::of_failure(&failure, self.way.get());
                 if !answer.begun {
                     return self.fail(&error, common, responder);
                 }
@@ -225,7 +245,7 @@ impl<'a> Trip<'a> {
                 responder.end(&out)
             }
             Err(Broken::Gone(e)) => {
-                way.withdraw(&ticket.close(Ended::Cancelled), "the client went away");
+                asked.close(Ended::Cancelled, "the client went away");
                 self.left(answer);
                 Err(e)
             }
@@ -241,15 +261,9 @@ impl<'a> Trip<'a> {
     ) -> Result<(), Broken> {
         let deadline = self.deadline();
         while !asked.answer.is_whole() {
-            match self.wait(&asked.ticket, deadline, None, responder) {
-                Woken::Events(choice, events) => {
-                    for event in asked.read(choice, events, parsed, deadline)? {
-                        asked.answer.take(choice, event);
-                    }
-                }
-                Woken::Due => {}
-                Woken::Gone => return Err(Broken::Gone(gone())),
-                Woken::Expired => return Err(Broken::Failed(self.expired())),
+            let woken = self.wait(&asked.ticket, deadline, asked.look(), responder);
+            for (choice, event) in asked.wake(woken, &mut parsed.ask)? {
+                asked.answer.take(choice, event);
             }
         }
         let answer = &asked.answer;
@@ -260,7 +274,7 @@ impl<'a> Trip<'a> {
         response.headers.extend(self.headers(common, answer.host_model.as_deref()));
         responder.respond(&response).map_err(Broken::Gone)?;
         let text = answer.choices.first().map_or("", |choice| choice.text.as_str());
-        self.note(Kind::Response, text, &[("backend", self.way.unwrap_or_default())]);
+        self.note(Kind::Response, text, &[("backend", self.way.get().unwrap_or_default())]);
         Ok(())
     }
 
@@ -277,20 +291,16 @@ impl<'a> Trip<'a> {
         // When something must be written though nothing came.
         let mut silent_until = Instant::now() + HEAD_WAIT;
         loop {
-            let until = pacer.due().unwrap_or(silent_until).min(silent_until);
-            match self.wait(&asked.ticket, deadline, Some(until), responder) {
-                Woken::Events(choice, events) => {
-                    deadline = self.deadline();
-                    for event in asked.read(choice, events, parsed, deadline)? {
-                        if matches!(event, Event::Delta(_) | Event::ToolCall(_)) {
-                            self.chunk_note(&event);
-                        }
-                        pacer.push(choice, event);
-                    }
+            let until = [pacer.due(), asked.look(), Some(silent_until)].into_iter().flatten().min();
+            let woken = self.wait(&asked.ticket, deadline, until, responder);
+            if matches!(woken, Woken::Note(_, Note::Events(_))) {
+                deadline = self.deadline();
+            }
+            for (choice, event) in asked.wake(woken, &mut parsed.ask)? {
+                if matches!(event, Event::Delta(_) | Event::ToolCall(_)) {
+                    self.chunk_note(&event);
                 }
-                Woken::Due => {}
-                Woken::Gone => return Err(Broken::Gone(gone())),
-                Woken::Expired => return Err(Broken::Failed(self.expired())),
+                pacer.push(choice, event);
             }
             let now = Instant::now();
             let (encoder, answer) = (&mut *parsed.encoder, &mut asked.answer);
@@ -320,7 +330,11 @@ impl<'a> Trip<'a> {
                 encoder.close(&answer.choices, answer.usage(), &mut out);
                 self.relay.keep(encoder);
                 responder.end(&out).map_err(Broken::Gone)?;
-                self.note(Kind::ResponseDone, "", &[("backend", self.way.unwrap_or_default())]);
+                self.note(
+                    Kind::ResponseDone,
+                    "",
+                    &[("backend", self.way.get().unwrap_or_default())],
+                );
                 return Ok(());
             }
             if out.is_empty() && now >= silent_until {
@@ -337,15 +351,16 @@ impl<'a> Trip<'a> {
     fn headers(&self, common: &Headers, host_model: Option<&str>) -> Headers {
         let mut headers = common.clone();
         headers.extend(id_headers(self.endpoint.dialect, &self.id.to_string()));
-        if let Some(way) = self.way {
+        if let Some(way) = self.way.get() {
             headers.push(("x-mcp-backend", way.into()));
         }
         if let Some(model) = host_model {
             headers.push(("x-mcp-model", model.to_owned().into()));
         }
         headers.push(("x-mcp-usage", "estimated".into()));
-        if !self.ignored.is_empty() {
-            headers.push(("x-mcp-ignored", self.ignored.clone().into()));
+        let ignored = self.ignored.borrow();
+        if !ignored.is_empty() {
+            headers.push(("x-mcp-ignored", ignored.clone().into()));
         }
         headers
     }
@@ -360,24 +375,10 @@ impl<'a> Trip<'a> {
         self.failed(error);
         let mut response = error_response(error, self.endpoint.dialect, &self.id.to_string());
         response.headers.extend(common);
-        if let Some(way) = self.way {
+        if let Some(way) = self.way.get() {
             response.headers.push(("x-mcp-backend", way.into()));
         }
         responder.respond(&response)
-    }
-}
-
-impl Asked<'_> {
-    /// Reads the host's events of one choice; what of them the client gets now.
-    fn read(
-        &mut self,
-        choice: usize,
-        events: Vec<Event>,
-        parsed: &mut Parsed,
-        deadline: Option<Instant>,
-    ) -> Result<Vec<Event>, Broken> {
-        let (ask, ticket) = (&mut parsed.ask, &mut self.ticket);
-        self.reading.take(choice, events, ask, ticket, deadline).map_err(Broken::Failed)
     }
 }
 
@@ -389,8 +390,10 @@ enum Broken {
     Gone(io::Error),
 }
 
-fn gone() -> io::Error {
-    io::ErrorKind::ConnectionAborted.into()
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Broken::Failed(failure)
+    }
 }
 
 /// Seconds since 1970; 0 on a machine whose clock is before that.

@@ -2,89 +2,108 @@
 //! checked, and a model whose answer is of no use is asked once more.
 
 use crate::chat::{Ask, Event, Failure, FailureKind, Message, Part, Role};
-use crate::exchange::Ticket;
+use crate::host::prompt;
 use crate::host::reader::{Reader, Rules, Verdict};
-use crate::host::{Way, prompt};
 use std::rc::Rc;
-use std::time::Instant;
 
 /// The answers of one request, being read.
-pub struct Reading<'r> {
-    way: &'r dyn Way,
-    readers: Vec<(Reader, Try)>,
+pub struct Reading {
+    answers: Vec<One>,
+    /// Whether the request is now put for a way that takes tools as they are.
+    native: bool,
+    /// Where the message stands that puts the rest into words.
+    words: Option<usize>,
+    rules: Rc<Rules>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Try {
-    First,
-    Second,
+struct One {
+    reader: Reader,
+    /// The first answer and what was wrong with it, once the model is asked again.
+    correction: Option<(String, String)>,
 }
 
-impl<'r> Reading<'r> {
-    /// Of `choices` answers to `ask`, which is put into words as far as the way needs it.
-    pub fn new(way: &'r dyn Way, ask: &mut Ask, choices: usize) -> Self {
-        let native = way.takes_tools();
-        prompt::put_in_words(ask, native);
+/// What was read of one answer.
+pub struct Read {
+    /// What the client gets now.
+    pub events: Vec<Event>,
+    /// Whether the model is to be asked again.
+    pub again: bool,
+}
+
+impl Reading {
+    /// Of `choices` answers to `ask`, which is put into words as far as a way needs it.
+    pub fn new(ask: &mut Ask, choices: usize, native: bool) -> Self {
+        let words = prompt::put_in_words(ask, native);
         let rules = Rc::new(Rules::of(ask, native));
-        let reader = || (Reader::new(rules.clone()), Try::First);
-        Reading { way, readers: std::iter::repeat_with(reader).take(choices).collect() }
+        let one = || One { reader: Reader::new(rules.clone()), correction: None };
+        let answers = std::iter::repeat_with(one).take(choices).collect();
+        Reading { answers, native, words, rules }
     }
 
-    /// Takes events of one choice; what of them the client gets now.
+    /// Puts the question for one choice as a way needs it, and begins to read its answer anew.
+    pub fn put<T>(
+        &mut self,
+        choice: usize,
+        ask: &mut Ask,
+        native: bool,
+        put: impl FnOnce(&Ask) -> T,
+    ) -> T {
+        if native != self.native {
+            if let Some(at) = self.words.take() {
+                ask.messages.remove(at);
+            }
+            self.native = native;
+            self.words = prompt::put_in_words(ask, native);
+            self.rules = Rc::new(Rules::of(ask, native));
+        }
+        let before = ask.messages.len();
+        if let Some(one) = self.answers.get_mut(choice) {
+            one.reader = one.reader.again(self.rules.clone());
+            if let Some((said, fault)) = &one.correction {
+                let correction = prompt::correction(fault);
+                for (role, text) in [(Role::Assistant, said.clone()), (Role::User, correction)] {
+                    if !text.is_empty() {
+                        let parts = vec![Part::Text(text.into())];
+                        ask.messages.push(Message { role, name: None, parts });
+                    }
+                }
+            }
+        }
+        let done = put(ask);
+        ask.messages.truncate(before);
+        done
+    }
+
+    /// Whether something of this answer has come.
+    pub fn has_begun(&self, choice: usize) -> bool {
+        self.answers.get(choice).is_some_and(|one| one.reader.has_begun())
+    }
+
+    /// Takes events of one choice.
     ///
     /// # Errors
     /// The host failed, or the second answer was of no use either.
-    pub fn take(
-        &mut self,
-        choice: usize,
-        events: Vec<Event>,
-        ask: &mut Ask,
-        ticket: &mut Ticket,
-        deadline: Option<Instant>,
-    ) -> Result<Vec<Event>, Failure> {
-        let Some((reader, tried)) = self.readers.get_mut(choice) else { return Ok(Vec::new()) };
-        let mut out = Vec::with_capacity(events.len());
+    pub fn take(&mut self, choice: usize, events: Vec<Event>) -> Result<Read, Failure> {
+        let mut read = Read { events: Vec::with_capacity(events.len()), again: false };
+        let Some(one) = self.answers.get_mut(choice) else { return Ok(read) };
         for event in events {
             match event {
-                Event::Delta(text) => out.extend(reader.text_event(text)),
-                Event::ToolCall(call) => reader.call(call),
+                Event::Delta(text) => read.events.extend(one.reader.text_event(text)),
+                Event::ToolCall(call) => one.reader.call(call),
                 Event::Failed(failure) => return Err(failure),
-                Event::Done { stop, model } => match (reader.finish(stop, model), *tried) {
-                    (Verdict::Good(held), _) => out.extend(held),
-                    (Verdict::Bad(fault), Try::First) => {
-                        let said = reader.said();
-                        (*reader, *tried) = (reader.again(), Try::Second);
-                        ask_again(self.way, ask, said, &fault, choice, ticket, deadline)?;
+                Event::Done { stop, model } => match one.reader.finish(stop, model) {
+                    Verdict::Good(held) => read.events.extend(held),
+                    Verdict::Bad(fault) if one.correction.is_none() => {
+                        one.correction = Some((one.reader.said(), fault));
+                        read.again = true;
                     }
-                    (Verdict::Bad(fault), Try::Second) => {
+                    Verdict::Bad(fault) => {
                         let said = format!("the model's answer cannot be used: {fault}");
                         return Err(Failure::new(FailureKind::Misformed, said));
                     }
                 },
             }
         }
-        Ok(out)
+        Ok(read)
     }
-}
-
-/// Puts the question once more, with the answer and what was wrong with it.
-fn ask_again(
-    way: &dyn Way,
-    ask: &mut Ask,
-    said: String,
-    fault: &str,
-    choice: usize,
-    ticket: &mut Ticket,
-    deadline: Option<Instant>,
-) -> Result<(), Failure> {
-    let Some(id) = ticket.again(choice) else { return Ok(()) };
-    let before = ask.messages.len();
-    for (role, text) in [(Role::Assistant, said), (Role::User, prompt::correction(fault))] {
-        if !text.is_empty() {
-            ask.messages.push(Message { role, name: None, parts: vec![Part::Text(text.into())] });
-        }
-    }
-    let asked = way.ask(ask, &[id], deadline);
-    ask.messages.truncate(before);
-    asked
 }

@@ -63,7 +63,8 @@ impl Trip<'_> {
 
     pub(super) fn tx_line(&self, status: u16, more: &str) -> String {
         let millis = self.started.elapsed().as_millis();
-        let (way, stream) = (self.way.unwrap_or("-"), if self.stream { " stream" } else { "" });
+        let (way, stream) =
+            (self.way.get().unwrap_or("-"), if self.stream { " stream" } else { "" });
         let Trip { id, client, model, .. } = self;
         format!("{id} {client} {status} {millis}ms model={model} backend={way}{stream} {more}")
     }

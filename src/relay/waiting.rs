@@ -1,8 +1,8 @@
-//! The waiting: for events, a time, or the client's leaving, whichever is first.
+//! The waiting: for a note, a time, or the client's leaving, whichever is first.
 
 use super::Trip;
-use crate::chat::{Event, Failure, FailureKind};
-use crate::exchange::Ticket;
+use crate::chat::{Failure, FailureKind};
+use crate::exchange::{Note, Ticket};
 use crate::http::Responder;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// What a wait came to.
 pub(super) enum Woken {
-    /// Of one choice.
-    Events(usize, Vec<Event>),
+    /// On one choice.
+    Note(usize, Note),
     /// The time that was asked for has come.
     Due,
     /// The client has left.
@@ -22,7 +22,7 @@ pub(super) enum Woken {
 }
 
 impl Trip<'_> {
-    /// Waits for events until `due`, the deadline or the client's leaving, whichever is first.
+    /// Waits for a note until `due`, the deadline or the client's leaving, whichever is first.
     pub(super) fn wait(
         &self,
         ticket: &Ticket,
@@ -33,7 +33,7 @@ impl Trip<'_> {
         loop {
             let tick = self.seen.get() + TICK;
             let until = [Some(tick), deadline, due].into_iter().flatten().min().unwrap_or(tick);
-            let events = ticket.next(until);
+            let note = ticket.next(until);
             let now = Instant::now();
             if now >= tick {
                 if responder.is_gone() {
@@ -41,8 +41,8 @@ impl Trip<'_> {
                 }
                 self.seen.set(now);
             }
-            if let Some((choice, events)) = events {
-                return Woken::Events(choice, events);
+            if let Some((choice, note)) = note {
+                return Woken::Note(choice, note);
             }
             if deadline.is_some_and(|deadline| now >= deadline) {
                 return Woken::Expired;

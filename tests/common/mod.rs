@@ -49,7 +49,11 @@ impl Bridge {
 
     /// The same through a command that becomes the binary, such as a shell that sets a limit first.
     pub fn spawn_as(mut command: Command, env: &[(&str, &str)]) -> Bridge {
-        command.env("MODELTAP_PORT", "0").env("MODELTAP_LOG", "brief").envs(env.iter().copied());
+        command
+            .env("MODELTAP_PORT", "0")
+            .env("MODELTAP_LOG", "brief")
+            .env("MODELTAP_CONSENT_HOLD", "0")
+            .envs(env.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let stdin = Arc::new(Mutex::new(child.stdin.take()));
