@@ -30,7 +30,7 @@ pub struct Fetching {
     /// How long a host has to answer what it fetched.
     lease: Duration,
     /// Whether hosts are there that fetch.
-    pub presence: Presence,
+    pub(super) presence: Presence,
     state: Arc<Mutex<State>>,
 }
 
@@ -82,6 +82,11 @@ impl Fetching {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many calls are open.
+    pub fn open_calls(&self) -> usize {
+        self.presence.open()
     }
 
     /// Opens a call. When requests are there or its time is up it is answered with the result, JSON

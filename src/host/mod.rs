@@ -148,6 +148,22 @@ impl Hosts {
         ways.into_iter().find(|way| way.name() == name)
     }
 
+    /// Why a request by this way may have got no answer, where that can be guessed.
+    pub fn why_silent(&self, way: &str) -> Option<&'static str> {
+        let channel = way == self.channel.name() && !self.replies.has_answered_event();
+        let sampling = way == self.sampling.name() && self.sampling.turns.is_held();
+        let guesses = [
+            (
+                channel,
+                "this session has answered no event yet: was Claude Code started with \
+                 --dangerously-load-development-channels server:modeltap? If so, ask it to call \
+                 next_request",
+            ),
+            (sampling, "somebody may have to consent at the host first"),
+        ];
+        guesses.into_iter().find(|(is_it, _)| *is_it).map(|(_, why)| why)
+    }
+
     /// Forgets what was learnt of a session, for another begins.
     pub fn begin(&self) {
         self.sampling.reset();

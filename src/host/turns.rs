@@ -90,6 +90,12 @@ impl Turns {
         }
     }
 
+    /// Whether the host's first answer of the session is still waited for.
+    pub fn is_held(&self) -> bool {
+        let state = self.state();
+        state.hold && state.consented == [false; 2]
+    }
+
     /// How many stand in line.
     pub fn in_line(&self) -> usize {
         self.state().line.len()

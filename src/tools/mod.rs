@@ -1,5 +1,6 @@
 //! The tools that a host can call: what each takes, and which room does the deed.
 
+mod status;
 mod table;
 mod words;
 
@@ -18,13 +19,12 @@ use crate::mcp::modern::Meta;
 use crate::mcp::rpc::{self, RpcError, RpcId};
 use crate::mcp::session::Client;
 use crate::mcp::tool::{Answer, Call, Outcome, Peer, Tool};
-use crate::record::events::{self, Event, Filter, Ring};
+use crate::record::events::{self, Event, Ring};
 use crate::routes::Routes;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use std::process;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// The side of the pipe that is ours.
 pub struct ToolBox {
@@ -140,80 +140,6 @@ impl ToolBox {
             Ok(_) => Outcome::ok(self.http_status()),
             Err(e) => Outcome::error(format!("the HTTP server could not be started: {e}")),
         }
-    }
-
-    fn http_status(&self) -> Value {
-        self.control.status().to_json(self.routes.relay.timeout(), self.access.has_key())
-    }
-
-    fn runtime_status(&self) -> Value {
-        let client = self.hosts.session.client();
-        let chosen = self.hosts.choose();
-        let counts = self.exchange.counts();
-        let (total, most) = self.ring.counts();
-        let mut http = self.http_status();
-        http["connections"] = self.control.connections().into();
-        let pacing = self.routes.relay.pacing;
-        json!({
-            "service": env!("CARGO_PKG_NAME"),
-            "version": env!("CARGO_PKG_VERSION"),
-            "now": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-            "mcp": {
-                "connected": client.ready,
-                "transport": "stdio",
-                "pid": process::id(),
-                "uptime_seconds": self.started.elapsed().as_secs(),
-                "protocol_version": client.protocol,
-                "client": {"name": client.name, "version": client.version},
-                "open_hooks": self.hosts.sampling.hooks.count(),
-            },
-            "backend": match &chosen {
-                Ok(way) => json!({"ready": true, "in_use": way.name()}),
-                Err(failure) => json!({"ready": false, "in_use": null, "reason": failure.message}),
-            },
-            "http": http,
-            "openai_api": {
-                "routes": crate::api::ROUTES,
-                "models": self.routes.models(),
-                "in_flight": counts.waiting,
-                "stream_emit_chunk_size": pacing.map_or(0, |pacing| pacing.chunk),
-                "stream_emit_interval_ms": pacing.map_or(0, |p| p.interval.as_millis() as u64),
-                "stream_emit_punct_pause_ms":
-                    pacing.map_or(0, |pacing| pacing.punctuation.as_millis() as u64),
-            },
-            "channel": {
-                "pending_requests": counts.waiting,
-                "pending_stream_requests": counts.streaming,
-                "total_events": total,
-                "max_events": most,
-            },
-        })
-    }
-
-    fn events(&self, arguments: &Arguments) -> Outcome {
-        let id = match text(arguments, "request_id").map(|id| (id, CallId::parse(id))) {
-            Some((id, None)) => {
-                return Outcome::error(format!("request_id: {id:?} is no id of this bridge"));
-            }
-            Some((_, id)) => id,
-            None => None,
-        };
-        let filter = Filter {
-            id,
-            kind: text(arguments, "kind"),
-            source: text(arguments, "source_type"),
-            stream: arguments.get("stream").and_then(Value::as_bool),
-            limit: number(arguments, "limit").unwrap_or(50) as usize,
-        };
-        let found = self.ring.list(&filter);
-        let counts = self.exchange.counts();
-        Outcome::ok(json!({
-            "count": found.len(),
-            "pending_requests": counts.waiting,
-            "pending_stream_requests": counts.streaming,
-            "filters": arguments,
-            "events": found,
-        }))
     }
 
     /// The tool that serves by sampling, in the era of the call.
