@@ -217,7 +217,8 @@ fn runtime_status_tells_how_the_bridge_is() {
             "service": "modeltap", "version": env!("CARGO_PKG_VERSION"), "now": null,
             "mcp": {"connected": true, "transport": "stdio", "pid": bridge.pid(),
                 "uptime_seconds": null, "protocol_version": common::LATEST,
-                "client": {"name": "test-host", "version": "1"}, "open_hooks": 0},
+                "client": {"name": "test-host", "version": "1"}, "open_hooks": 0, "open_next_requests": 0},
+            "waiting": {"for_a_host": 0, "for_their_turn": 0},
             "backend": {"ready": true, "in_use": "sampling"},
             "http": http,
             "openai_api": {
