@@ -1,9 +1,7 @@
 """What all files of this suite share: a clean environment, and hosts that end with their test."""
 
 import contextlib
-import ipaddress
 import os
-import sys
 import tempfile
 
 # Some clients fetch lists of models and prices, or report what they do. This is read when they are
@@ -16,41 +14,12 @@ os.environ |= {
     "LANGSMITH_TRACING": "false",
     "LANGCHAIN_TRACING_V2": "false",
     "HF_HUB_OFFLINE": "1",
-    "DO_NOT_TRACK": "1",
-    "NO_PROXY": "*",
 }
 
-# What clients read from the caller's environment: keys, addresses and proxies.
-FOREIGN = ("OPENAI_", "AZURE_", "ANTHROPIC_", "LITELLM_API", "LANGSMITH_API", "LANGCHAIN_API")
-for name in list(os.environ):
-    if name.startswith(FOREIGN) or name.lower().endswith("_proxy") and name != "NO_PROXY":
-        del os.environ[name]
+from loopback import abroad  # noqa: E402
+
 # A folder that is not there: no profile of the user's is found.
 os.environ["ANTHROPIC_CONFIG_DIR"] = os.path.join(tempfile.gettempdir(), "modeltap-no-such-folder")
-
-# Every address outside this machine that was asked for.
-abroad = []
-
-
-def stay_here(event, arguments):
-    """Refuses what would leave this machine. Clients may swallow that, so it is noted, too."""
-    if event == "socket.getaddrinfo":
-        name = arguments[0]
-    elif event == "socket.connect" and isinstance(arguments[1], tuple):
-        name = arguments[1][0]
-    else:
-        return
-    name = name.decode() if isinstance(name, bytes) else name
-    if name in (None, "", "localhost"):
-        return
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(name).is_loopback:
-            return
-    abroad.append(name)
-    raise OSError(f"{name} is not on this machine")
-
-
-sys.addaudithook(stay_here)
 
 import anthropic  # noqa: E402
 import openai  # noqa: E402

@@ -37,3 +37,25 @@ npm_packages() {
     }
     touch "$mark"
 }
+
+# Makes an environment of the packages that a list names, in cargo's folder, and sets `venv` to it.
+# Whole or not at all.
+python_packages() {
+    local list=$1 python mark log
+    python=$(command -v python3 || command -v python) || skip "there is no Python"
+    "$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
+        skip "Python 3.10 or newer with venv is needed"
+    mark=$("$python" -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read() + sys.version.encode()).hexdigest()[:16])' "$list")
+    venv="$target/$(basename "$here")-$mark"
+    [ -e "$venv/complete" ] && return
+    rm -rf "$venv"
+    # What it says is shown where it matters: a skip is one line.
+    log="$venv.log"
+    { "$python" -m venv "$venv" &&
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+            --requirement "$list"; } >"$log" 2>&1 || {
+        [ "${CI:-}" != true ] || cat "$log"
+        skip "the packages could not be installed; $log says why"
+    }
+    touch "$venv/complete"
+}
