@@ -65,7 +65,7 @@ pub fn serve(config: Config) -> io::Result<()> {
     let pacing = config.pacing();
     let turns = Turns::new(exchange.clone(), config.sampling_concurrency, config.consent_hold);
     let offers = Offers::new(exchange.clone(), config.preferences.clone());
-    let replies = Replies::new(exchange.clone(), offers.clone());
+    let replies = Replies::new(exchange.clone());
     let (lease, wait) = (config.lease, config.pull_wait);
     let hosts = Arc::new(Hosts {
         session: session.clone(),

@@ -98,15 +98,17 @@ fn an_answer_that_outlives_its_hook_does_not_count_as_one_without() {
 }
 
 #[test]
-fn a_refusal_that_crosses_the_opening_of_a_hook_is_still_about_the_hook() {
+fn a_request_whose_refusal_crosses_the_opening_of_a_hook_is_sent_again() {
     let mut bridge = Bridge::sampling(&[]);
     let addr = bridge.addr();
     let client = ask(addr);
     let request = asked(&mut bridge);
     hook(&mut bridge, json!({}));
     refuse(&bridge, &request, -32602);
-    assert_eq!(client.get().status, 503);
-    passes(&mut bridge, addr);
+    let again = asked(&mut bridge);
+    assert_ne!(again["id"], request["id"]);
+    bridge.answer(&again, "Hi");
+    assert_eq!(client.get().content(), "Hi");
 }
 
 #[test]

@@ -34,6 +34,11 @@ impl<T> Fair<T> {
         }
     }
 
+    /// The next one.
+    pub fn peek(&self) -> Option<&T> {
+        self.lines.front().and_then(|(_, line)| line.front())
+    }
+
     /// Takes the next one.
     pub fn pop(&mut self) -> Option<T> {
         let (tenant, mut line) = self.lines.pop_front()?;

@@ -120,6 +120,10 @@ impl Fetching {
             let leases = fetching.wait(&call, &stopped);
             fetching.end(&call.id, leases, result);
             drop(present);
+            if stopped.load(Ordering::SeqCst) {
+                // Whoever cancels a call is not expected to call again.
+                fetching.presence.reset();
+            }
         };
         thread::Builder::new().name("fetch".into()).spawn(run).map(drop).map_err(|e| {
             self.state().open.retain(|(open, _)| *open != id);

@@ -29,6 +29,8 @@ pub struct Offer {
     pub native: bool,
     /// Whether the host knows of it by a channel event already.
     pub announced: bool,
+    /// Whether it was handed out by the same way before, and not answered.
+    pub again: bool,
 }
 
 /// An offer in the hands of a host.
@@ -91,6 +93,7 @@ impl Offers {
             params,
             native: native && !ask.tools.is_empty(),
             announced,
+            again: errand.again,
         };
         let mut line = self.line();
         if errand.again {
@@ -124,16 +127,22 @@ impl Offers {
     }
 
     /// Waits for requests until `until`, and takes those that are there. Nothing comes when the time
-    /// is up or `is_stopped`.
+    /// is up or `is_stopped`. One that was not answered before goes alone: in some hosts one refused
+    /// request takes all with it that were fetched together.
     pub fn fetch(&self, fetch: Fetch, until: Instant, is_stopped: impl Fn() -> bool) -> Vec<Lease> {
         let mut line = self.line();
         loop {
             let mut leases = Vec::new();
             while leases.len() < fetch.most
                 && !is_stopped()
+                && line.peek().is_some_and(|next| !next.again || leases.is_empty())
                 && let Some(offer) = line.pop()
             {
+                let is_alone = offer.again;
                 leases.extend(self.lease(offer, fetch));
+                if is_alone && !leases.is_empty() {
+                    break;
+                }
             }
             let left = until.saturating_duration_since(Instant::now());
             if !leases.is_empty() || left.is_zero() || is_stopped() {

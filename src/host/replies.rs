@@ -1,7 +1,6 @@
 //! Answers that come as the arguments of a tool: `channel_reply`, `channel_reply_stream`, and the
 //! `reply` of `next_request`. Each names its request by the `request_id` under which the host got it.
 
-use super::offers::Offers;
 use crate::chat::{Call, Event, Failure, FailureKind, StopReason};
 use crate::exchange::{CallId, Exchange, Handle, Taken};
 use crate::mcp::arguments::Arguments;
@@ -14,14 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Clone)]
 pub struct Replies {
     exchange: Exchange,
-    offers: Offers,
     answered_event: Arc<AtomicBool>,
 }
 
 impl Replies {
-    /// Replies to what waits in `exchange`, and perhaps in `offers`.
-    pub fn new(exchange: Exchange, offers: Offers) -> Self {
-        Replies { exchange, offers, answered_event: Arc::default() }
+    /// Replies to what waits in `exchange`.
+    pub fn new(exchange: Exchange) -> Self {
+        Replies { exchange, answered_event: Arc::default() }
     }
 
     /// Whether the session has shown that channel events reach it.
@@ -57,12 +55,8 @@ impl Replies {
         let Some(handle) = Handle::parse(id) else {
             return Err(format!("request_id: {id:?} is no id of a request of this bridge"));
         };
-        let is_last = events.last().is_some_and(Event::is_last);
         let taken = self.exchange.deliver(handle, events);
         let taken = taken.map_err(|refused| format!("request_id {id}: {refused}"))?;
-        if is_last {
-            self.offers.withdraw(handle.call);
-        }
         if taken.way == "channel" {
             self.answered_event.store(true, Ordering::Relaxed);
         }

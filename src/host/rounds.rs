@@ -140,7 +140,6 @@ impl Rounds {
             let events =
                 sampling::read(result.get()).unwrap_or_else(|failure| vec![Event::Failed(failure)]);
             if let Ok(taken) = self.exchange.deliver(handle, events) {
-                self.offers.withdraw(handle.call);
                 answered.push((handle.call, taken));
             }
         }

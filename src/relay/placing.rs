@@ -150,18 +150,7 @@ impl<'t, 'a> Asked<'t, 'a> {
     fn take(&mut self, choice: usize, note: Note, ask: &mut Ask) -> Result<Vec<Event>, Failure> {
         let Some(post) = self.posts.get(choice).copied() else { return Ok(Vec::new()) };
         match note {
-            Note::Events(events) => {
-                let Read { events, again } = self.reading.take(choice, events)?;
-                if again && self.ticket.again(choice).is_some() {
-                    self.set(choice, Post::default());
-                    self.place(choice, ask)?;
-                } else if post.at == At::Leased {
-                    // Whoever has begun to answer goes on.
-                    let look = Some(Instant::now() + self.trip.relay.lease);
-                    self.set(choice, Post { look, ..post });
-                }
-                return Ok(events);
-            }
+            Note::Events(events) => return self.answered(choice, events, ask),
             Note::Leased { way, until } => {
                 let way = self.trip.relay.hosts.named(way);
                 if let Some(way) = way {
@@ -176,6 +165,45 @@ impl<'t, 'a> Asked<'t, 'a> {
             Note::Turn | Note::Hosts => {}
         }
         Ok(Vec::new())
+    }
+
+    /// Takes events of one choice.
+    fn answered(
+        &mut self,
+        choice: usize,
+        events: Vec<Event>,
+        ask: &mut Ask,
+    ) -> Result<Vec<Event>, Failure> {
+        let Some(post) = self.posts.get(choice).copied() else { return Ok(Vec::new()) };
+        let is_over = events.last().is_some_and(Event::is_last);
+        if is_over && matches!(post.at, At::Offers | At::Leased) {
+            self.trip.relay.hosts.offers.withdraw(self.id(choice));
+        }
+        let Read { events, again } = match self.reading.take(choice, events) {
+            Ok(read) => read,
+            // The host turned out not to be open to this; another may be, or come in time.
+            Err(failure)
+                if failure.kind == FailureKind::Unavailable
+                    && post.at == At::Host
+                    && !self.reading.has_begun(choice)
+                    && self.ticket.again(choice).is_some() =>
+            {
+                self.set(choice, Post::default());
+                return self.place(choice, ask).map(|()| Vec::new()).map_err(|_| failure);
+            }
+            Err(failure) => return Err(failure),
+        };
+        if again && self.ticket.again(choice).is_some() {
+            self.set(choice, Post::default());
+            self.place(choice, ask)?;
+        } else if is_over {
+            self.set(choice, Post { at: At::Nobody, look: None, ..post });
+        } else if post.at == At::Leased {
+            // Whoever has begun to answer goes on.
+            let look = Some(Instant::now() + self.trip.relay.lease);
+            self.set(choice, Post { look, ..post });
+        }
+        Ok(events)
     }
 
     /// Does what a wait came to; what the client gets now, by choice.
