@@ -153,8 +153,17 @@ impl Exchange {
     }
 
     /// Hands `events` to whoever waits for `id`. After an event that [is last](Event::is_last) the
-    /// call is over, and nothing behind that event is delivered.
-    pub fn deliver(&self, id: CallId, mut events: Vec<Event>) -> Result<Taken, Refused> {
+    /// call is over, and nothing behind that event is delivered. `note` is called with what is
+    /// taken before its client has it, so that what is told of both is told in this order.
+    ///
+    /// # Errors
+    /// Nobody waits for it, or nobody reads it.
+    pub fn deliver(
+        &self,
+        id: CallId,
+        mut events: Vec<Event>,
+        note: impl FnOnce(Taken),
+    ) -> Result<Taken, Refused> {
         let mut table = self.table();
         let Some(waiting) = table.waiting.get(&id) else {
             let ended = table.ended.iter().rev().find(|(ended, _)| *ended == id);
@@ -179,9 +188,11 @@ impl Exchange {
             }
         };
         drop(table);
+        let taken = Taken { age: since.elapsed(), ..taken };
+        note(taken);
         // The ticket may be gone in this very moment; then its client went away.
         to.send((choice, events)).map_err(|_| Refused::Over(Ended::Cancelled))?;
-        Ok(Taken { age: since.elapsed(), ..taken })
+        Ok(taken)
     }
 
     /// What is known of the waiting call `id`.

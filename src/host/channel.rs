@@ -37,30 +37,42 @@ impl Channel {
         self.outbox.post(event(content, meta));
     }
 
-    /// The tool `channel_reply`: the whole answer, the end of a stream, or a failure.
+    /// The tool `channel_reply`: the whole answer, the end of a stream, or a failure. `note` is
+    /// called before the client has it.
     ///
     /// # Errors
     /// A sentence for the model that called the tool.
-    pub fn reply(&self, arguments: &Arguments) -> Result<Taken, String> {
+    pub fn reply(&self, arguments: &Arguments, note: impl FnOnce(Taken)) -> Result<Taken, String> {
         let events = reply_events(arguments)?;
-        self.deliver(arguments, events)
+        self.deliver(arguments, events, note)
     }
 
-    /// The tool `channel_reply_stream`: a piece of the answer, its end, or both.
+    /// The tool `channel_reply_stream`: a piece of the answer, its end, or both. `note` is called
+    /// before the client has it.
     ///
     /// # Errors
     /// A sentence for the model that called the tool.
-    pub fn reply_stream(&self, arguments: &Arguments) -> Result<Taken, String> {
+    pub fn reply_stream(
+        &self,
+        arguments: &Arguments,
+        note: impl FnOnce(Taken),
+    ) -> Result<Taken, String> {
         let events = stream_events(arguments)?;
-        self.deliver(arguments, events)
+        self.deliver(arguments, events, note)
     }
 
-    fn deliver(&self, arguments: &Arguments, events: Vec<Event>) -> Result<Taken, String> {
+    fn deliver(
+        &self,
+        arguments: &Arguments,
+        events: Vec<Event>,
+        note: impl FnOnce(Taken),
+    ) -> Result<Taken, String> {
         let id = arguments.get("request_id").and_then(Value::as_str).unwrap_or_default();
         let Some(call) = CallId::parse(id) else {
             return Err(format!("request_id: {id:?} is no id of a request of this bridge"));
         };
-        self.exchange.deliver(call, events).map_err(|refused| format!("request_id {id}: {refused}"))
+        let taken = self.exchange.deliver(call, events, note);
+        taken.map_err(|refused| format!("request_id {id}: {refused}"))
     }
 }
 

@@ -76,12 +76,16 @@ impl Sampling {
         *self.wants_hook.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
-    /// Takes the host's answer to the request `id`.
+    /// Takes the host's answer to the request `id`. `note` is called before the client has it.
     ///
     /// # Errors
     /// Nobody waits for it. That is normal after a cancellation: both may cross in the pipe.
-    pub fn answered(&self, id: &str, answer: Result<&str, RpcError>) -> Result<Taken, Refused> {
-        let id = CallId::parse(id).ok_or(Refused::Unknown)?;
+    pub fn answered(
+        &self,
+        id: CallId,
+        answer: Result<&str, RpcError>,
+        note: impl FnOnce(Taken),
+    ) -> Result<Taken, Refused> {
         let asked = self.exchange.peek(id);
         let hooked = asked.map(|asked| self.hooks.since(asked.age));
         let events = match answer {
@@ -93,7 +97,7 @@ impl Sampling {
             }
             Err(error) => vec![Event::Failed(self.refused(&error, hooked))],
         };
-        self.exchange.deliver(id, events)
+        self.exchange.deliver(id, events, note)
     }
 
     fn refused(&self, error: &RpcError, hooked: Option<Hooked>) -> Failure {

@@ -182,11 +182,12 @@ impl<'a> Trip<'a> {
         let mut ids = vec![self.id];
         ids.resize_with(parsed.choices, CallId::random);
         let ticket = relay.exchange.open(ids, way.name(), self.stream);
+        // Told first: the host may have answered before the way returns.
+        self.note(Kind::Publish, "", &[("backend", way.name()), ("model", &self.model)]);
         if let Err(failure) = way.ask(&parsed.ask, ticket.ids(), self.deadline()) {
             ticket.close(Ended::Failed);
             return Err(failure);
         }
-        self.note(Kind::Publish, "", &[("backend", way.name()), ("model", &self.model)]);
         Ok(Asked { way, ticket, reading, answer })
     }
 

@@ -90,14 +90,14 @@ impl Peer for ToolBox {
             "runtime_status" => Outcome::ok(self.runtime_status()),
             "channel_debug_events" => self.events(arguments),
             "channel_reply" => {
-                let taken = self.hosts.channel.reply(arguments);
-                self.replied("channel_reply", events::Kind::Reply, arguments, taken)
+                let note = self.reply_note("channel_reply", events::Kind::Reply, arguments);
+                replied(self.hosts.channel.reply(arguments, note))
             }
             "channel_reply_stream" => {
                 let done = arguments.get("done") == Some(&Value::Bool(true));
                 let kind = if done { events::Kind::StreamDone } else { events::Kind::StreamDelta };
-                let taken = self.hosts.channel.reply_stream(arguments);
-                self.replied("channel_reply_stream", kind, arguments, taken)
+                let note = self.reply_note("channel_reply_stream", kind, arguments);
+                replied(self.hosts.channel.reply_stream(arguments, note))
             }
             "channel_publish" => self.publish(arguments),
             "hook" if self.hosts.session.client().sampling => {
@@ -115,17 +115,20 @@ impl Peer for ToolBox {
     }
 
     fn answered(&self, id: &str, answer: Result<&RawValue, RpcError>) {
-        let taken = self.hosts.sampling.answered(id, answer.map(RawValue::get));
-        let (Ok(taken), Some(call)) = (taken, CallId::parse(id)) else { return };
-        self.ring.push(&Event {
-            kind: events::Kind::Reply,
-            id: Some(call),
-            stream: Some(taken.stream),
-            source: "sampling",
-            input: "sampling/createMessage",
-            content: "",
-            meta: &[],
-        });
+        let Some(call) = CallId::parse(id) else { return };
+        let note = |taken: Taken| {
+            self.ring.push(&Event {
+                kind: events::Kind::Reply,
+                id: Some(call),
+                stream: Some(taken.stream),
+                source: "sampling",
+                input: "sampling/createMessage",
+                content: "",
+                meta: &[],
+            });
+        };
+        // A refusal is normal after a cancellation: both may cross in the pipe.
+        let _ = self.hosts.sampling.answered(call, answer.map(RawValue::get), note);
     }
 }
 
@@ -135,6 +138,18 @@ fn text<'a>(arguments: &'a Arguments, name: &str) -> Option<&'a str> {
 
 fn number(arguments: &Arguments, name: &str) -> Option<u64> {
     arguments.get(name).and_then(Value::as_u64)
+}
+
+/// The outcome of a reply.
+fn replied(taken: Result<Taken, String>) -> Outcome {
+    match taken {
+        Ok(taken) => Outcome::ok(json!({
+            "ok": true,
+            "message": "delivered",
+            "latency_ms": taken.age.as_millis() as u64,
+        })),
+        Err(why) => Outcome::error(why),
+    }
 }
 
 impl ToolBox {
@@ -232,39 +247,32 @@ impl ToolBox {
         }))
     }
 
-    /// The outcome of a reply, and its event.
-    fn replied(
+    /// Adds the event of a reply that was taken.
+    fn reply_note(
         &self,
         tool: &'static str,
         kind: events::Kind,
         arguments: &Arguments,
-        taken: Result<Taken, String>,
-    ) -> Outcome {
-        let taken = match taken {
-            Ok(taken) => taken,
-            Err(why) => return Outcome::error(why),
-        };
-        let said = ["content", "delta", "error"].into_iter().find_map(|name| arguments.get(name));
-        // Content blocks and errors are kept as the JSON that they came as.
-        let content = match said {
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => rpc::json(other),
-            None => String::new(),
-        };
-        self.ring.push(&Event {
-            kind,
-            id: text(arguments, "request_id").and_then(CallId::parse),
-            stream: Some(taken.stream),
-            source: "tool",
-            input: tool,
-            content: &content,
-            meta: &[],
-        });
-        Outcome::ok(json!({
-            "ok": true,
-            "message": "delivered",
-            "latency_ms": taken.age.as_millis() as u64,
-        }))
+    ) -> impl FnOnce(Taken) {
+        move |taken| {
+            let said =
+                ["content", "delta", "error"].into_iter().find_map(|name| arguments.get(name));
+            // Content blocks and errors are kept as the JSON that they came as.
+            let content = match said {
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => rpc::json(other),
+                None => String::new(),
+            };
+            self.ring.push(&Event {
+                kind,
+                id: text(arguments, "request_id").and_then(CallId::parse),
+                stream: Some(taken.stream),
+                source: "tool",
+                input: tool,
+                content: &content,
+                meta: &[],
+            });
+        }
     }
 
     fn publish(&self, arguments: &Arguments) -> Outcome {
