@@ -24,7 +24,7 @@ pub fn run(stage: &Stage, number: usize, mut random: Random) {
         let token = token(number, question);
         let (dialect, stream) = (*random.one_of(&dialects::ALL), random.percent(50));
         // Some questions are long enough to fill the pipe of a host that does not read.
-        let padding = "so ".repeat(*random.one_of(&[1, 1, 1, 1, 1, 1, 1, 1, 3000, 20_000]));
+        let padding = "so ".repeat(*random.one_of(&[1, 1, 1, 1, 1, 1, 1, 3000, 20_000, 60_000]));
         let text = format!("{padding}{token} is my word");
         let question = Question { stage, life: &life, dialect, stream, token: &token, text: &text };
         if random.percent(10) {

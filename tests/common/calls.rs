@@ -43,8 +43,12 @@ impl Caller {
 
     /// Sends a request.
     pub fn post(&mut self, path: &str, headers: &str, body: &Value) -> Result<(), Lost> {
-        let request = request(path, headers, body);
-        self.stream.write_all(&request).map_err(|e| self.lost(&e))
+        self.send(&request(path, headers, body))
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), Lost> {
+        self.stream.write_all(bytes).map_err(|e| self.lost(&e))
     }
 
     /// Waits for the whole answer.
@@ -64,6 +68,17 @@ impl Caller {
             self.more()?;
         }
         Ok(())
+    }
+
+    /// What comes until the connection is closed.
+    pub fn rest(&mut self) -> Vec<u8> {
+        loop {
+            match self.more() {
+                Ok(()) => {}
+                Err(Lost::Closed(rest)) => return rest,
+                Err(Lost::Refused) => unreachable!("it is connected"),
+            }
+        }
     }
 
     /// What has come that belongs to no answer.
