@@ -76,13 +76,13 @@ fn run(kind: impl Fn() -> Box<dyn Kind>) {
             let random = Random::new(seed, number as u64);
             scope.spawn(move || clients::run(stage, number, random));
         }
-        let mut dies_at = Instant::now() + random.millis(2000..6000);
+        let mut dies_at = Instant::now() + random.millis(2000..12_000);
         while Instant::now() < end && !stage.is_over() {
             host.step();
             if Instant::now() >= dies_at {
                 host.die();
                 host = start();
-                dies_at = Instant::now() + random.millis(2000..6000);
+                dies_at = Instant::now() + random.millis(2000..12_000);
             }
         }
         stage.end();

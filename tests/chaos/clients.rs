@@ -118,7 +118,9 @@ impl Question<'_> {
             self.stage.count("timeouts");
             let is_late = record.ended.is_none_or(|ended| ended.elapsed() < SLOW);
             is_late && begun.elapsed() >= TIMEOUT.0
-        } else if is(503) && message.contains("has gone") {
+        } else if is(503)
+            && ["has gone", "server is stopping"].iter().any(|said| message.contains(said))
+        {
             self.stage.count("told that the host has gone");
             self.life.is_dying()
         } else if is(503) && message.contains("does not read") {

@@ -278,7 +278,7 @@ impl<'a> Host<'a> {
             self.stage.count("stalls");
             life.stall();
             self.pipes.stall(true);
-            let time = match self.random.percent(10) {
+            let time = match self.random.percent(25) {
                 true => TIMEOUT.0 + self.random.millis(500..1500),
                 false => self.random.millis(50..1000),
             };
