@@ -262,8 +262,17 @@ impl Exchange {
     }
 
     /// Hands `events` to whoever waits for the call. After an event that [is last](Event::is_last)
-    /// the call is over, and nothing behind that event is delivered.
-    pub fn deliver(&self, handle: Handle, mut events: Vec<Event>) -> Result<Taken, Refused> {
+    /// the call is over, and nothing behind that event is delivered. `note` is called with what is
+    /// taken before its client has it, so that what is told of both is told in this order.
+    ///
+    /// # Errors
+    /// Nobody waits for it, nobody reads it, or it is with somebody else.
+    pub fn deliver(
+        &self,
+        handle: Handle,
+        mut events: Vec<Event>,
+        note: impl FnOnce(Taken),
+    ) -> Result<Taken, Refused> {
         let id = handle.call;
         let mut table = self.table();
         let Some(waiting) = table.waiting.get(&id) else {
@@ -295,10 +304,12 @@ impl Exchange {
             }
         };
         drop(table);
+        let taken = Taken { age: since.elapsed(), ..taken };
+        note(taken);
         // The ticket may be gone in this very moment; then its client went away.
         let sent = to.send((choice, Note::Events(events)));
         sent.map_err(|_| Refused::Over(Ended::Cancelled))?;
-        Ok(Taken { age: since.elapsed(), ..taken })
+        Ok(taken)
     }
 
     /// What is known of the waiting call `id`.

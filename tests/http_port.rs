@@ -113,7 +113,7 @@ fn a_busy_port_is_waited_for_and_taken_over_when_it_falls_free() {
     let freed = Instant::now();
     let status = bridge.call_until("http_server_status", |status| status["state"] == "listening");
     // A second is promised; the rest is for a machine that has other work.
-    assert!(freed.elapsed() < Duration::from_secs(5));
+    assert!(freed.elapsed() < Duration::from_secs(20));
     assert_eq!((&status["port"], status.get("reason")), (&json!(addr.port()), None));
     assert_eq!(http::get(addr, "/health").status, 200);
 }

@@ -32,30 +32,39 @@ impl Replies {
         self.answered_event.store(false, Ordering::Relaxed);
     }
 
-    /// The whole answer, the end of a stream, or a failure.
+    /// The whole answer, the end of a stream, or a failure. `note` is called before the client has it.
     ///
     /// # Errors
     /// A sentence for the model that called the tool.
-    pub fn reply(&self, arguments: &Arguments) -> Result<Taken, String> {
+    pub fn reply(&self, arguments: &Arguments, note: impl FnOnce(Taken)) -> Result<Taken, String> {
         let events = reply_events(arguments)?;
-        self.deliver(arguments, events)
+        self.deliver(arguments, events, note)
     }
 
-    /// A piece of a streamed answer, its end, or both.
+    /// A piece of a streamed answer, its end, or both. `note` is called before the client has it.
     ///
     /// # Errors
     /// A sentence for the model that called the tool.
-    pub fn reply_stream(&self, arguments: &Arguments) -> Result<Taken, String> {
+    pub fn reply_stream(
+        &self,
+        arguments: &Arguments,
+        note: impl FnOnce(Taken),
+    ) -> Result<Taken, String> {
         let events = stream_events(arguments)?;
-        self.deliver(arguments, events)
+        self.deliver(arguments, events, note)
     }
 
-    fn deliver(&self, arguments: &Arguments, events: Vec<Event>) -> Result<Taken, String> {
+    fn deliver(
+        &self,
+        arguments: &Arguments,
+        events: Vec<Event>,
+        note: impl FnOnce(Taken),
+    ) -> Result<Taken, String> {
         let id = arguments.get("request_id").and_then(Value::as_str).unwrap_or_default();
         let Some(handle) = Handle::parse(id) else {
             return Err(format!("request_id: {id:?} is no id of a request of this bridge"));
         };
-        let taken = self.exchange.deliver(handle, events);
+        let taken = self.exchange.deliver(handle, events, note);
         let taken = taken.map_err(|refused| format!("request_id {id}: {refused}"))?;
         if taken.way == "channel" {
             self.answered_event.store(true, Ordering::Relaxed);

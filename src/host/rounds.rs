@@ -70,23 +70,27 @@ impl Rounds {
     }
 
     /// One leg of a call: takes the answers to the round before and waits for the next requests.
-    /// What was answered comes first.
+    /// `note` is called for each answer before its client has it.
     pub fn hook(
         &self,
         id: &RpcId,
         progress_token: Option<RpcId>,
         round: &Round,
-    ) -> (Vec<(CallId, Taken)>, Answer) {
+        note: &dyn Fn(CallId, Taken),
+    ) -> Answer {
         if !round.meta.sampling {
-            return (Vec::new(), Answer::Refused(modern::needs_sampling()));
+            return Answer::Refused(modern::needs_sampling());
         }
         let was_open = self.fetching.presence.open() > 0;
         // Whatever becomes of the call, the host is there.
         let _present = self.fetching.presence.begin();
-        let said = |said: String| (Vec::new(), Answer::Done(Outcome::error(said)));
-        let (leg, answered) = match (&round.state, round.responses) {
+        let said = |said: String| Answer::Done(Outcome::error(said));
+        let leg = match (&round.state, round.responses) {
             (Some(state), responses) => match self.states.take(state) {
-                Ok(before) => (before.leg + 1, self.answered(before.handles, responses)),
+                Ok(before) => {
+                    self.answered(before.handles, responses, note);
+                    before.leg + 1
+                }
                 Err(why) => return said(format!("{why}; {CALL_AGAIN}")),
             },
             (None, Some(_)) => {
@@ -100,13 +104,13 @@ impl Rounds {
                 if !was_open {
                     self.give_back_all();
                 }
-                (1, Vec::new())
+                1
             }
         };
         self.takes_tools.store(round.meta.sampling_tools, Ordering::Relaxed);
         if leg >= LEGS {
             let done = json!({"ok": true, "message": "The bridge goes on: call hook again."});
-            return (answered, Answer::Done(Outcome::ok(done)));
+            return Answer::Done(Outcome::ok(done));
         }
         let Limits { most, wait, lease } = self.limits;
         let native = round.meta.sampling_tools;
@@ -115,13 +119,18 @@ impl Rounds {
         let states = self.states.clone();
         let result = move |leases: Vec<Lease>| input_required(&leases, &states, leg);
         match self.fetching.open(call, result) {
-            Ok(()) => (answered, Answer::Open),
-            Err(why) => (answered, Answer::Done(Outcome::error(why))),
+            Ok(()) => Answer::Open,
+            Err(why) => Answer::Done(Outcome::error(why)),
         }
     }
 
     /// Delivers the host's answers to a round. What it left out is offered again.
-    fn answered(&self, handles: Vec<Handle>, responses: Option<&RawValue>) -> Vec<(CallId, Taken)> {
+    fn answered(
+        &self,
+        handles: Vec<Handle>,
+        responses: Option<&RawValue>,
+        note: &dyn Fn(CallId, Taken),
+    ) {
         let responses = responses.map(|raw| serde_json::from_str(raw.get()));
         let mut responses: HashMap<String, &RawValue> = match responses {
             None => HashMap::new(),
@@ -131,7 +140,6 @@ impl Rounds {
                 HashMap::new()
             }
         };
-        let mut answered = Vec::new();
         for handle in handles {
             let Some(result) = responses.remove(&handle.to_string()) else {
                 self.exchange.give_back(handle);
@@ -139,9 +147,8 @@ impl Rounds {
             };
             let events =
                 sampling::read(result.get()).unwrap_or_else(|failure| vec![Event::Failed(failure)]);
-            if let Ok(taken) = self.exchange.deliver(handle, events) {
-                answered.push((handle.call, taken));
-            }
+            // Refused, nobody waits for it any more.
+            let _ = self.exchange.deliver(handle, events, |taken| note(handle.call, taken));
         }
         if !responses.is_empty() {
             let count = responses.len();
@@ -149,7 +156,6 @@ impl Rounds {
                 "{count} inputResponses of the host belong to no request of the round"
             ));
         }
-        answered
     }
 
     fn give_back_all(&self) {

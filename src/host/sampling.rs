@@ -82,12 +82,16 @@ impl Sampling {
         *self.wants_hook.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
-    /// Takes the host's answer to the request `id`.
+    /// Takes the host's answer to the request `id`. `note` is called before its client has it. `note` is called before the client has it.
     ///
     /// # Errors
     /// Nobody waits for it. That is normal after a cancellation: both may cross in the pipe.
-    pub fn answered(&self, id: &str, answer: Result<&str, RpcError>) -> Result<Taken, Refused> {
-        let handle = Handle::parse(id).ok_or(Refused::Unknown)?;
+    pub fn answered(
+        &self,
+        handle: Handle,
+        answer: Result<&str, RpcError>,
+        note: impl FnOnce(Taken),
+    ) -> Result<Taken, Refused> {
         let asked = self.exchange.peek(handle.call);
         let hooked = asked.map(|asked| self.hooks.since(asked.age));
         let events = match answer {
@@ -105,7 +109,7 @@ impl Sampling {
             Err(error) => vec![Event::Failed(self.refused(&error, hooked))],
         };
         self.turns.leave(handle.call, self.is_hooked());
-        self.exchange.deliver(handle, events)
+        self.exchange.deliver(handle, events, note)
     }
 
     fn is_hooked(&self) -> bool {

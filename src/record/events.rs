@@ -14,7 +14,7 @@ const KEPT: usize = 2048;
 pub enum Kind {
     /// A client asked.
     Request,
-    /// The host was asked, or an event of its own wording was published.
+    /// The host is asked, or an event of its own wording was published.
     Publish,
     /// The host answered in whole.
     Reply,

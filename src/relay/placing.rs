@@ -118,6 +118,10 @@ impl<'t, 'a> Asked<'t, 'a> {
         }
         let trip = self.trip;
         let errand = Errand { id, tenant: trip.tenant, again: same, deadline: trip.deadline() };
+        if let Some(way) = way {
+            // Told first: the host may have answered before the way returns.
+            trip.goes_by(way, ask);
+        }
         let native = way.is_some_and(|way| way.takes_tools());
         let asker = way.unwrap_or(&relay.hosts.pull);
         let place = self.reading.put(choice, ask, native, |ask| asker.ask(ask, &errand))?;
@@ -130,9 +134,6 @@ impl<'t, 'a> Asked<'t, 'a> {
             Place::Offered(until) => (At::Offers, until),
         };
         self.set(choice, Post { way, at, look, ..post });
-        if let Some(way) = way.filter(|_| !same) {
-            trip.goes_by(way, ask);
-        }
         Ok(())
     }
 

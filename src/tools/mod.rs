@@ -84,14 +84,14 @@ impl Peer for ToolBox {
             "runtime_status" => Outcome::ok(self.runtime_status()),
             "channel_debug_events" => self.events(arguments),
             "channel_reply" => {
-                let taken = self.hosts.replies.reply(arguments);
-                self.replied("channel_reply", events::Kind::Reply, arguments, taken)
+                let note = self.reply_note("channel_reply", events::Kind::Reply, arguments);
+                self.replied(self.hosts.replies.reply(arguments, note))
             }
             "channel_reply_stream" => {
                 let done = arguments.get("done") == Some(&Value::Bool(true));
                 let kind = if done { events::Kind::StreamDone } else { events::Kind::StreamDelta };
-                let taken = self.hosts.replies.reply_stream(arguments);
-                self.replied("channel_reply_stream", kind, arguments, taken)
+                let note = self.reply_note("channel_reply_stream", kind, arguments);
+                self.replied(self.hosts.replies.reply_stream(arguments, note))
             }
             "channel_publish" => self.publish(arguments),
             "next_request" => return self.next_request(call),
@@ -106,10 +106,10 @@ impl Peer for ToolBox {
     }
 
     fn answered(&self, id: &str, answer: Result<&RawValue, RpcError>) {
-        let taken = self.hosts.sampling.answered(id, answer.map(RawValue::get));
-        if let (Ok(taken), Some(handle)) = (taken, Handle::parse(id)) {
-            self.sampled(handle.call, taken, "sampling/createMessage");
-        }
+        let Some(handle) = Handle::parse(id) else { return };
+        let note = |taken| self.sampled(handle.call, taken, "sampling/createMessage");
+        // A refusal is normal after a cancellation: both may cross in the pipe.
+        let _ = self.hosts.sampling.answered(handle, answer.map(RawValue::get), note);
     }
 }
 
@@ -148,11 +148,9 @@ impl ToolBox {
         match &call.modern {
             Some(round) => {
                 let rounds = &self.hosts.rounds;
-                let (answered, answer) = rounds.hook(call.id, call.progress_token, round);
-                for (id, taken) in answered {
+                rounds.hook(call.id, call.progress_token, round, &|id, taken| {
                     self.sampled(id, taken, "hook");
-                }
-                answer
+                })
             }
             None if self.hosts.session.client().sampling => {
                 match sampling.hooks.open(call.id, call.progress_token) {
@@ -180,9 +178,11 @@ impl ToolBox {
         };
         let mut replied = Vec::new();
         for reply in replies.into_iter().filter_map(Value::as_object) {
-            let taken = self.hosts.replies.reply(reply);
-            let outcome = self.replied("next_request", events::Kind::Reply, reply, taken);
-            let mut said = outcome.structured;
+            let note = self.reply_note("next_request", events::Kind::Reply, reply);
+            let mut said = match self.hosts.replies.reply(reply, note) {
+                Ok(_) => json!({"ok": true}),
+                Err(why) => json!({"ok": false, "message": why}),
+            };
             said["request_id"] = reply.get("request_id").cloned().unwrap_or_default();
             replied.push(said);
         }
@@ -215,45 +215,46 @@ impl ToolBox {
         });
     }
 
-    /// The outcome of a reply, and its event.
-    fn replied(
+    /// Adds the event of a reply that is taken.
+    fn reply_note(
         &self,
         tool: &'static str,
         kind: events::Kind,
         arguments: &Arguments,
-        taken: Result<Taken, String>,
-    ) -> Outcome {
+    ) -> impl FnOnce(Taken) {
+        move |taken| {
+            let said =
+                ["content", "delta", "error"].into_iter().find_map(|name| arguments.get(name));
+            // Content blocks and errors are kept as the JSON that they came as.
+            let content = match said {
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => rpc::json(other),
+                None => String::new(),
+            };
+            self.ring.push(&Event {
+                kind,
+                id: text(arguments, "request_id").and_then(Handle::parse).map(|h| h.call),
+                stream: Some(taken.stream),
+                source: "tool",
+                input: tool,
+                content: &content,
+                meta: &[],
+            });
+        }
+    }
+
+    /// The outcome of a reply, and a word of what else waits.
+    fn replied(&self, taken: Result<Taken, String>) -> Outcome {
         let taken = match taken {
             Ok(taken) => taken,
             Err(why) => return Outcome::error(why),
         };
-        let said = ["content", "delta", "error"].into_iter().find_map(|name| arguments.get(name));
-        // Content blocks and errors are kept as the JSON that they came as.
-        let content = match said {
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => rpc::json(other),
-            None => String::new(),
+        let message = match self.hosts.offers.len() {
+            0 => "delivered".to_owned(),
+            waiting => format!("delivered; {waiting} more wait: call next_request to get them"),
         };
-        self.ring.push(&Event {
-            kind,
-            id: text(arguments, "request_id").and_then(Handle::parse).map(|handle| handle.call),
-            stream: Some(taken.stream),
-            source: "tool",
-            input: tool,
-            content: &content,
-            meta: &[],
-        });
-        let mut outcome = json!({
-            "ok": true,
-            "message": "delivered",
-            "latency_ms": taken.age.as_millis() as u64,
-        });
-        let waiting = self.hosts.offers.len();
-        if tool != "next_request" && waiting > 0 {
-            outcome["message"] =
-                format!("delivered; {waiting} more wait: call next_request to get them").into();
-        }
-        Outcome::ok(outcome)
+        let latency = taken.age.as_millis() as u64;
+        Outcome::ok(json!({"ok": true, "message": message, "latency_ms": latency}))
     }
 
     fn publish(&self, arguments: &Arguments) -> Outcome {
