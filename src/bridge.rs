@@ -7,6 +7,7 @@ use crate::control::Control;
 use crate::exchange::Exchange;
 use crate::host::Hosts;
 use crate::host::channel::Channel;
+use crate::host::forward::Forward;
 use crate::host::hook::Hooks;
 use crate::host::sampling::Sampling;
 use crate::mcp::outbox::{Outbox, Report};
@@ -67,6 +68,7 @@ pub fn serve(config: Config) -> io::Result<()> {
             hooks,
         ),
         channel: Channel::new(exchange.clone(), outbox.clone()),
+        forward: Forward::new(exchange.clone(), outbox.clone(), &config.forward),
         backend: config.backend,
         in_claude_code: config.in_claude_code,
     });

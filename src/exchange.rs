@@ -160,7 +160,8 @@ impl Exchange {
             let ended = table.ended.iter().rev().find(|(ended, _)| *ended == id);
             return Err(ended.map_or(Refused::Unknown, |(_, how)| Refused::Over(*how)));
         };
-        if waiting.to.len() >= UNREAD {
+        // An end is always taken: it is the last that comes.
+        if waiting.to.len() >= UNREAD && !events.iter().any(Event::is_last) {
             return Err(Refused::Unread);
         }
         let (choice, since, taken) = (waiting.choice, waiting.since, waiting.taken);
@@ -182,6 +183,12 @@ impl Exchange {
         // The ticket may be gone in this very moment; then its client went away.
         to.send((choice, events)).map_err(|_| Refused::Over(Ended::Cancelled))?;
         Ok(Taken { age: since.elapsed(), ..taken })
+    }
+
+    /// Whether the client of `id` does not read what was delivered, so that nothing but an end would
+    /// be taken.
+    pub fn is_unread(&self, id: CallId) -> bool {
+        self.table().waiting.get(&id).is_some_and(|waiting| waiting.to.len() >= UNREAD)
     }
 
     /// What is known of the waiting call `id`.

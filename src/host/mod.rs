@@ -3,6 +3,7 @@
 
 pub mod channel;
 pub mod create_message;
+pub mod forward;
 pub mod hook;
 pub mod markup;
 pub mod prompt;
@@ -15,6 +16,7 @@ use crate::exchange::CallId;
 use crate::mcp::outbox::Unsent;
 use crate::mcp::session::{Client, Session};
 use channel::Channel;
+use forward::Forward;
 use sampling::Sampling;
 use std::time::{Duration, Instant};
 
@@ -44,12 +46,15 @@ pub trait Way: Send + Sync {
 /// Which way the settings want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
-    /// What the host offers: sampling, else channels under Claude Code.
+    /// What the host offers: sampling, else channels under Claude Code; else the endpoint that is
+    /// forwarded to, where one is set.
     Auto,
     /// Sampling only.
     Sampling,
     /// Claude Code's channels only.
     Channel,
+    /// The endpoint that is forwarded to, whatever the host offers.
+    Forward,
 }
 
 /// All ways, and the choice between them.
@@ -60,6 +65,8 @@ pub struct Hosts {
     pub sampling: Sampling,
     /// Claude Code channels.
     pub channel: Channel,
+    /// An endpoint elsewhere, where one is set.
+    pub forward: Option<Forward>,
     /// What the settings want.
     pub backend: Backend,
     /// Whether the environment says that Claude Code started this process.
@@ -72,6 +79,15 @@ impl Hosts {
     /// # Errors
     /// Why there is none, and what to do.
     pub fn choose(&self) -> Result<&dyn Way, Failure> {
+        match (&self.forward, self.backend) {
+            (Some(forward), Backend::Forward) => Ok(forward),
+            (Some(forward), Backend::Auto) => self.of_host().or(Ok(forward)),
+            _ => self.of_host(),
+        }
+    }
+
+    /// The way to the host's own model.
+    fn of_host(&self) -> Result<&dyn Way, Failure> {
         let unavailable = |why: &str| Failure::new(FailureKind::Unavailable, why);
         let client = self.session.client();
         if !client.ready {
@@ -81,6 +97,7 @@ impl Hosts {
             ));
         }
         match self.backend {
+            Backend::Forward => Err(unavailable(forward::UNSET)),
             Backend::Sampling if !client.sampling => Err(unavailable(
                 "the MCP host does not offer sampling: use a host that does, or --backend auto",
             )),

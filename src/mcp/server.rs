@@ -80,6 +80,11 @@ pub trait Peer: Send + Sync {
     fn welcome(&self, client: &Client) -> (Value, String);
     /// The tools.
     fn tools(&self) -> &[Tool];
+    /// Whether a tool is worth listing. One that is not may be called all the same, and says why it
+    /// is of no use.
+    fn lists(&self, _: &Tool) -> bool {
+        true
+    }
     /// Runs a tool. `None` keeps the call open; it is answered through the outbox, or cancelled.
     fn call(&self, call: Call) -> Option<Outcome>;
     /// The host has cancelled its request `id`, which must not be answered any more.
@@ -324,7 +329,7 @@ impl<P: Peer> Server<P> {
             }
             listed
         };
-        self.peer.tools().iter().map(describe).collect()
+        self.peer.tools().iter().filter(|tool| self.peer.lists(tool)).map(describe).collect()
     }
 
     /// # Errors

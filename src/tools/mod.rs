@@ -10,6 +10,7 @@ use crate::control::Control;
 use crate::exchange::{CallId, Exchange, Taken};
 use crate::host::Hosts;
 use crate::host::channel::CAPABILITY;
+use crate::host::forward::{self, Forward};
 use crate::http::Service;
 use crate::mcp::arguments::Arguments;
 use crate::mcp::rpc::{self, RpcError, RpcId};
@@ -44,6 +45,7 @@ pub struct ToolBox {
 impl Peer for ToolBox {
     fn welcome(&self, client: &Client) -> (Value, String) {
         self.hosts.sampling.reset();
+        self.hosts.forward.iter().for_each(Forward::reset);
         let mut capabilities = json!({"tools": {}});
         let mut instructions = String::from(
             "modeltap lends this host's model to OpenAI-compatible programs on this machine. It \
@@ -77,6 +79,10 @@ impl Peer for ToolBox {
         TOOLS
     }
 
+    fn lists(&self, tool: &Tool) -> bool {
+        tool.name != "forward_chat" || self.hosts.forward.is_some()
+    }
+
     fn call(&self, call: Call) -> Option<Outcome> {
         let arguments = &call.arguments;
         Some(match call.name {
@@ -100,6 +106,10 @@ impl Peer for ToolBox {
                 self.replied("channel_reply_stream", kind, arguments, taken)
             }
             "channel_publish" => self.publish(arguments),
+            "forward_chat" => match &self.hosts.forward {
+                Some(forward) => return forward.chat(call.id, arguments),
+                None => Outcome::error(forward::UNSET),
+            },
             "hook" if self.hosts.session.client().sampling => {
                 return self.hosts.sampling.hooks.open(call.id, call.progress_token);
             }
@@ -112,6 +122,7 @@ impl Peer for ToolBox {
 
     fn cancelled(&self, id: &RpcId) {
         self.hosts.sampling.hooks.close(id);
+        self.hosts.forward.iter().for_each(|forward| forward.cancelled(id));
     }
 
     fn answered(&self, id: &str, answer: Result<&RawValue, RpcError>) {
