@@ -1,12 +1,15 @@
 //! Plays an OpenAI-compatible endpoint that requests are forwarded to. The test gets each request
 //! with its connection, and answers by hand.
 
-use super::PATIENCE;
+use super::http::{self, Answer, Client, events_of};
+use super::{Aside, Bridge, PATIENCE, aside, chat};
 use crossbeam_channel::{Receiver, unbounded};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
+
+pub const CHAT: &str = "/v1/chat/completions";
 
 pub struct Endpoint {
     pub addr: SocketAddr,
@@ -140,6 +143,45 @@ impl Asked {
             Ok(0) => {}
             Err(e) if e.kind() == ErrorKind::ConnectionReset => {}
             other => panic!("the connection is open: {other:?}"),
+        }
+    }
+}
+
+/// A bridge that forwards, without a host; where it listens, and the endpoint.
+pub fn forwarding(env: &[(&str, &str)]) -> (Bridge, SocketAddr, Endpoint) {
+    let endpoint = Endpoint::start();
+    let url = endpoint.url();
+    let env: Vec<_> = env.iter().copied().chain([("MODELTAP_FORWARD", url.as_str())]).collect();
+    let mut bridge = Bridge::spawn(&env);
+    let addr = bridge.addr();
+    (bridge, addr, endpoint)
+}
+
+/// One request on a connection of its own, aside.
+pub fn ask(addr: SocketAddr, path: &'static str, body: Value) -> Aside<Answer> {
+    aside(move || http::post(addr, path, &body))
+}
+
+/// Asks for a stream; the client, its request sent.
+pub fn streaming(addr: SocketAddr, text: &str) -> Client {
+    let mut body = chat(text);
+    body["stream"] = true.into();
+    let mut client = Client::connect(addr);
+    client.post(CHAT, "", &body);
+    client
+}
+
+/// The text that the next chunk with text brings.
+pub fn next_text(client: &mut Client) -> String {
+    loop {
+        let chunk = String::from_utf8(client.chunk().expect("the stream goes on")).unwrap();
+        let texts = events_of(&chunk).into_iter().filter_map(|event| {
+            let event: Value = serde_json::from_str(&event).ok()?;
+            event["choices"][0]["delta"]["content"].as_str().map(str::to_owned)
+        });
+        let text: String = texts.collect();
+        if !text.is_empty() {
+            return text;
         }
     }
 }
