@@ -7,6 +7,7 @@ use crate::control::Control;
 use crate::exchange::Exchange;
 use crate::host::Hosts;
 use crate::host::channel::Channel;
+use crate::host::forward::Forward;
 use crate::host::hook::Hooks;
 use crate::host::offers::Offers;
 use crate::host::pull::Pull;
@@ -88,6 +89,7 @@ pub fn serve(config: Config) -> io::Result<()> {
         ),
         pull: Pull::new(exchange.clone(), offers.clone(), outbox.clone(), wait, lease),
         channel: Channel::new(exchange.clone(), outbox.clone(), offers, replies, lease),
+        forward: Forward::new(exchange.clone(), outbox.clone(), &config.forward),
         backend: config.backend,
         in_claude_code: config.in_claude_code,
     });

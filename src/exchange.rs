@@ -285,7 +285,8 @@ impl Exchange {
             Ordering::Greater => return Err(Refused::Moved),
             Ordering::Equal => {}
         }
-        if waiting.to.len() >= UNREAD {
+        // An end is always taken: it is the last that comes.
+        if waiting.to.len() >= UNREAD && !events.iter().any(Event::is_last) {
             return Err(Refused::Unread);
         }
         let (choice, since, taken) = (waiting.choice, waiting.since, waiting.taken);
@@ -310,6 +311,12 @@ impl Exchange {
         let sent = to.send((choice, Note::Events(events)));
         sent.map_err(|_| Refused::Over(Ended::Cancelled))?;
         Ok(taken)
+    }
+
+    /// Whether the client of `id` does not read what was delivered, so that nothing but an end would
+    /// be taken.
+    pub fn is_unread(&self, id: CallId) -> bool {
+        self.table().waiting.get(&id).is_some_and(|waiting| waiting.to.len() >= UNREAD)
     }
 
     /// What is known of the waiting call `id`.

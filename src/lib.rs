@@ -11,8 +11,8 @@
 //!      │                                                                   ▲ │
 //!   routes   which path, and `access`: which key                           │ │
 //!      │                                                                   │ │
-//!   relay    api: the dialect → Ask ────── Ask ─────────────► host   sampling, channel
-//!      ▲                                                                     │
+//!   relay    api: the dialect → Ask ────── Ask ─────────────► host   hook, sampling, pull,
+//!      ▲                                                           channel, forward
 //!      └──── exchange: who waits for which answer ◄──────── Events ──────────┘
 //! ```
 

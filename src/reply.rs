@@ -17,10 +17,11 @@ pub fn id_headers(dialect: Dialect, id: &str) -> Headers {
 pub fn error_response(error: &ApiError, dialect: Dialect, id: &str) -> Response {
     let mut response = Response::json(error.status, error.to_json(dialect, id));
     response.headers.extend(id_headers(dialect, id));
-    let response = match error.code {
-        "overloaded" => response.with("Retry-After", "1"),
-        "no_model" => response.with("Retry-After", "5"),
-        "invalid_api_key" => response.with("WWW-Authenticate", "Bearer"),
+    let response = match (error.code, error.retry_after) {
+        (_, Some(seconds)) => response.with("Retry-After", seconds.to_string()),
+        ("overloaded", _) => response.with("Retry-After", "1"),
+        ("no_model", _) => response.with("Retry-After", "5"),
+        ("invalid_api_key", _) => response.with("WWW-Authenticate", "Bearer"),
         _ => response,
     };
     // The official SDKs try every 5xx again by themselves, and obey this header. Where a person has

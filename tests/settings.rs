@@ -50,7 +50,7 @@ fn what_cannot_be_understood_ends_the_start_with_one_line() {
         ),
         (&[], &[("MCPTB_MAX_TOKENS", "0")], "MCPTB_MAX_TOKENS", "1 to"),
         (&[], &[("MCPTB_FORCE_COLOR", "perhaps")], "MCPTB_FORCE_COLOR", "true"),
-        (&["--backend", "telepathy"], &[], "--backend", "auto, sampling, pull, channel"),
+        (&["--backend", "telepathy"], &[], "--backend", "auto, sampling, pull, channel, forward"),
         (&["--warmup=maybe"], &[], "--warmup", "yes"),
         (&["--no-such"], &[], "--no-such", "--help"),
         (&["serve", "demo"], &[], "demo", "--help"),

@@ -27,6 +27,8 @@ pub struct ApiError {
     pub param: Option<String>,
     /// `error.message`
     pub message: String,
+    /// `Retry-After` in seconds, where it is known better than by the code.
+    pub retry_after: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +63,7 @@ impl ApiError {
         code: &'static str,
         message: impl Into<String>,
     ) -> Self {
-        ApiError { status, kind, code, param: None, message: message.into() }
+        ApiError { status, kind, code, param: None, message: message.into(), retry_after: None }
     }
 
     /// 400: the field `param` is wrong.
@@ -143,7 +145,8 @@ impl ApiError {
             FailureKind::Timeout if channel => (504, "timeout_error", "claude_reply_timeout"),
             FailureKind::Timeout => (504, "timeout_error", "host_timeout"),
         };
-        ApiError::new(status, kind, code, failure.message.clone())
+        let error = ApiError::new(status, kind, code, failure.message.clone());
+        ApiError { retry_after: failure.retry_after, ..error }
     }
 
     /// The envelope as JSON text; `id` is the request's, which only Anthropic's repeats.

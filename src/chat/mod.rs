@@ -353,12 +353,14 @@ pub struct Failure {
     pub kind: FailureKind,
     /// For the client's eyes; holds no secret.
     pub message: String,
+    /// After how many seconds a next try may succeed, where whoever refused has said so.
+    pub retry_after: Option<u64>,
 }
 
 impl Failure {
     /// A failure of `kind` that tells `message`.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Failure { kind, message: message.into() }
+        Failure { kind, message: message.into(), retry_after: None }
     }
 }
 

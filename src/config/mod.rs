@@ -7,6 +7,7 @@ mod table;
 use crate::chat::OWN_MODEL;
 use crate::host::Backend;
 use crate::host::create_message::Preferences;
+use crate::host::forward;
 use crate::http::Limits;
 use crate::mcp::session::Era;
 use crate::names::Names;
@@ -56,6 +57,7 @@ pub struct Config {
     pub consent_hold: bool,
     pub round_requests: usize,
     pub pull_wait: Duration,
+    pub forward: forward::Settings,
     pub names: Names,
     pub preferences: Preferences,
     pub warm_up: bool,
@@ -94,6 +96,7 @@ impl Default for Config {
             consent_hold: true,
             round_requests: 8,
             pull_wait: Duration::from_secs(45),
+            forward: forward::Settings::default(),
             names: Names { listed: vec![OWN_MODEL.to_owned()], aliases: Vec::new() },
             preferences: Preferences {
                 max_tokens: 16384,
@@ -167,6 +170,9 @@ pub fn read(
             }
         }
     }
+    if config.backend == Backend::Forward && config.forward.url.is_none() {
+        return Err(format!("--backend forward: {}", forward::UNSET));
+    }
     Ok(config)
 }
 
@@ -178,7 +184,10 @@ fn apply_named(
     value: &str,
 ) -> Result<(), String> {
     apply(config, value).map_err(|allowed| match setting.flag {
-        "api-key" => format!("{name} is not understood; allowed: {allowed}"),
+        // What may hold a secret is not repeated.
+        "api-key" | "forward" | "forward-key" => {
+            format!("{name} is not understood; allowed: {allowed}")
+        }
         _ => format!("{name}: {value:?} is not understood; allowed: {allowed}"),
     })
 }
@@ -270,7 +279,9 @@ mod tests {
             ("MODELTAP_PORT", "65536", "0 to 65535"),
             ("BRIDGE_CHAT_TIMEOUT_MS", "999", "1000 to 1800000"),
             ("MODELTAP_TIMEOUT", "soon", "none"),
-            ("MODELTAP_BACKEND", "magic", "auto, sampling, pull, channel"),
+            ("MODELTAP_BACKEND", "magic", "auto, sampling, pull, channel, forward"),
+            ("MODELTAP_FORWARD_MODELS", "gpt-4o", "GLOB=NAME"),
+            ("MODELTAP_FORWARD_TIMEOUT", "0", "1ms"),
             ("MCPTB_PREF_SPEED", "1.1", "0 to 1"),
             ("BRIDGE_CORS_ORIGIN", "example.org", "https://"),
             ("BRIDGE_HTTP_AUTO_START", "maybe", "true"),
@@ -279,7 +290,10 @@ mod tests {
             let said = read_env(&[(name, value)]).unwrap_err();
             assert!(said.contains(name) && said.contains(allowed), "{said}");
         }
-        assert!(!read_env(&[("MODELTAP_API_KEY", " secret")]).unwrap_err().contains("secret"));
+        for name in ["MODELTAP_API_KEY", "MODELTAP_FORWARD_KEY", "MODELTAP_FORWARD"] {
+            let said = read_env(&[(name, " my secret")]).unwrap_err();
+            assert!(said.contains(name) && !said.contains("my secret"), "{said}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{Color, Config};
 use crate::host::Backend;
+use crate::host::forward::{Key, Url};
 use crate::http::native::MOST_HEADERS;
 use crate::mcp::session::Era;
 use crate::record::log::Level;
@@ -49,7 +50,7 @@ pub const SETTINGS: &[Setting] = &[
         help: "ask clients for this key on /v1/* (better set in the environment, where ps does not show it)" },
     Setting { flag: "backend", value: "WAY", default: "auto",
         env: &[("MODELTAP_BACKEND", |c, v| set(&mut c.backend, one_of(v, BACKENDS)))],
-        help: "way to the model: auto (the first that is there), sampling, pull or channel" },
+        help: "way to the model: auto (the first that is there), sampling, pull, channel or forward" },
     Setting { flag: "era", value: "ERA", default: "auto",
         env: &[("MODELTAP_ERA", |c, v| set(&mut c.era, one_of(v, ERAS)))],
         help: "MCP era to speak: auto, legacy (up to 2025-11-25) or modern (2026-07-28)" },
@@ -74,11 +75,26 @@ pub const SETTINGS: &[Setting] = &[
     Setting { flag: "pull-wait", value: "TIME", default: "45s",
         env: &[("MODELTAP_PULL_WAIT", |c, v| set(&mut c.pull_wait, time(v, FROM_1_MS, DAY)))],
         help: "how long next_request, or a round of a modern hook, waits for requests" },
+    Setting { flag: "forward", value: "URL", default: "none",
+        env: &[("MODELTAP_FORWARD", |c, v| set(&mut c.forward.url, Url::read(v).map(Some)))],
+        help: "OpenAI-compatible endpoint, such as http://127.0.0.1:11434/v1, to ask when no host has a model to lend" },
+    Setting { flag: "forward-key", value: "KEY", default: "none",
+        env: &[("MODELTAP_FORWARD_KEY", |c, v| set(&mut c.forward.key, Key::read(v).map(Some)))],
+        help: "key for that endpoint (better set in the environment, where ps does not show it)" },
+    Setting { flag: "forward-models", value: "GLOB=NAME", default: "none",
+        env: &[("MODELTAP_FORWARD_MODELS", |c, v| set(&mut c.forward.models, pairs(v, "NAME")))],
+        help: "that endpoint's names for models, separated by commas, such as *=llama3; others go as they are" },
+    Setting { flag: "forward-timeout", value: "TIME", default: "120s",
+        env: &[("MODELTAP_FORWARD_TIMEOUT", |c, v| set(&mut c.forward.silence, time(v, FROM_1_MS, DAY)))],
+        help: "for that endpoint to be silent" },
+    Setting { flag: "forward-connect-timeout", value: "TIME", default: "10s",
+        env: &[("MODELTAP_FORWARD_CONNECT_TIMEOUT", |c, v| set(&mut c.forward.connect, time(v, FROM_1_MS, DAY)))],
+        help: "for that endpoint to be reached" },
     Setting { flag: "models", value: "NAMES", default: "modeltap",
         env: &[("MODELTAP_MODELS", |c, v| set(&mut c.names.listed, names(v)))],
         help: "models that /v1/models lists, separated by commas; any other name is accepted too" },
     Setting { flag: "aliases", value: "GLOB=HINT", default: "none",
-        env: &[("MODELTAP_ALIASES", |c, v| set(&mut c.names.aliases, aliases(v)))],
+        env: &[("MODELTAP_ALIASES", |c, v| set(&mut c.names.aliases, pairs(v, "HINT")))],
         help: "what the host is told for a model, separated by commas, such as gpt-*=claude-sonnet" },
     Setting { flag: "max-tokens", value: "N", default: "16384",
         env: &[("MODELTAP_MAX_TOKENS", max_tokens), ("MCPTB_MAX_TOKENS", max_tokens)],
@@ -172,6 +188,7 @@ const BACKENDS: &[(&str, Backend)] = &[
     ("sampling", Backend::Sampling),
     ("pull", Backend::Pull),
     ("channel", Backend::Channel),
+    ("forward", Backend::Forward),
 ];
 const ERAS: &[(&str, Era)] =
     &[("auto", Era::Auto), ("legacy", Era::Legacy), ("modern", Era::Modern)];
@@ -288,14 +305,15 @@ fn names(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
-fn aliases(text: &str) -> Result<Vec<(String, String)>, String> {
+/// Pairs of a glob and what stands for the names that it matches.
+fn pairs(text: &str, what: &str) -> Result<Vec<(String, String)>, String> {
     let pair = |alias: &str| {
         let (glob, hint) = alias.split_once('=')?;
         let (glob, hint) = (glob.trim(), hint.trim());
         (!glob.is_empty() && !hint.is_empty()).then(|| (glob.to_owned(), hint.to_owned()))
     };
     let aliases: Option<Vec<_>> = text.split(',').map(pair).collect();
-    aliases.ok_or_else(|| "pairs GLOB=HINT, separated by commas".into())
+    aliases.ok_or_else(|| format!("pairs GLOB={what}, separated by commas"))
 }
 
 fn time_or_none(text: &str) -> Result<Option<Duration>, String> {

@@ -5,6 +5,7 @@ pub mod channel;
 pub mod create_message;
 pub mod fair;
 pub mod fetching;
+pub mod forward;
 pub mod hook;
 pub mod markup;
 pub mod offers;
@@ -23,6 +24,7 @@ use crate::exchange::{CallId, Tenant};
 use crate::mcp::outbox::Unsent;
 use crate::mcp::session::{Client, MODERN, Session};
 use channel::Channel;
+use forward::Forward;
 use offers::Offers;
 use pull::Pull;
 use replies::Replies;
@@ -82,7 +84,8 @@ pub trait Way: Send + Sync {
 /// Which way the settings want.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
-    /// What is there: a modern hook, sampling, a pull loop, channels under Claude Code.
+    /// What is there: a modern hook, sampling, a pull loop, channels under Claude Code; else the
+    /// endpoint that is forwarded to, where one is set.
     Auto,
     /// Sampling only, of either era.
     Sampling,
@@ -90,6 +93,8 @@ pub enum Backend {
     Channel,
     /// The pull loop only.
     Pull,
+    /// The endpoint that is forwarded to, whatever the host offers.
+    Forward,
 }
 
 /// All ways, and the choice between them.
@@ -108,6 +113,8 @@ pub struct Hosts {
     pub pull: Pull,
     /// Claude Code channels.
     pub channel: Channel,
+    /// An endpoint elsewhere, where one is set.
+    pub forward: Option<Forward>,
     /// What the settings want.
     pub backend: Backend,
     /// Whether the environment says that Claude Code started this process.
@@ -138,8 +145,17 @@ impl Hosts {
         if client.ready && self.listens_to_channel(&client) {
             return Ok(&self.channel);
         }
+        if let Some(forward) = self.fallback() {
+            return Ok(forward);
+        }
         Err(closed
             .unwrap_or_else(|| Failure::new(FailureKind::Unavailable, self.why_none(&client))))
+    }
+
+    /// The way for what no host answers.
+    pub fn fallback(&self) -> Option<&dyn Way> {
+        let allowed = matches!(self.backend, Backend::Auto | Backend::Forward);
+        self.forward.as_ref().filter(|_| allowed).map(|forward| forward as &dyn Way)
     }
 
     /// The way of this name.
@@ -170,11 +186,13 @@ impl Hosts {
         self.rounds.reset();
         self.pull.fetching.reset();
         self.replies.reset();
+        self.forward.iter().for_each(Forward::reset);
     }
 
     /// Why no way is open, and what to do.
     fn why_none(&self, client: &Client) -> &'static str {
         match self.backend {
+            Backend::Forward => forward::UNSET,
             _ if !client.ready => {
                 "no MCP host has connected yet: register modeltap as an MCP server in your host \
                  and let the host start it"
@@ -199,7 +217,7 @@ impl Hosts {
             _ if client.protocol == MODERN => false,
             Backend::Channel => true,
             Backend::Auto => self.is_claude_code(client),
-            Backend::Sampling | Backend::Pull => false,
+            Backend::Sampling | Backend::Pull | Backend::Forward => false,
         }
     }
 

@@ -146,7 +146,7 @@ impl Sampling {
 const TOO_LONG_TOKEN: &str = "capability_rejected: prompt_too_long";
 
 /// Whether a host's words mean that the prompt was too long: MCP has no code for it.
-fn is_too_long(message: &str) -> bool {
+pub(super) fn is_too_long(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     [
         "too long",

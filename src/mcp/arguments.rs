@@ -19,6 +19,9 @@ pub struct Argument {
     pub help: &'static str,
 }
 
+/// Who may speak in [`Kind::Messages`].
+pub const ROLES: [&str; 3] = ["system", "user", "assistant"];
+
 /// What an [`Argument`] must be.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
@@ -42,6 +45,8 @@ pub enum Kind {
     List,
     /// An object of these arguments, or an array of such objects.
     OneOrMore(&'static [Argument]),
+    /// An array, not empty, of `{role, content}`, the role one of [`ROLES`], the content text.
+    Messages,
 }
 
 /// The input schema of a tool that takes `arguments`, and nothing else.
@@ -109,6 +114,11 @@ impl Kind {
                 schema(arguments),
                 {"type": "array", "items": schema(arguments)},
             ]}),
+            Kind::Messages => json!({"type": "array", "minItems": 1, "items": {
+                "type": "object", "required": ["role", "content"], "additionalProperties": false,
+                "properties": {
+                    "role": {"type": "string", "enum": ROLES}, "content": {"type": "string"}},
+            }}),
             Kind::Texts => json!({
                 "type": "object", "additionalProperties": {"type": "string"},
                 "propertyNames": {"pattern": "^[A-Za-z0-9_]+$"},
@@ -154,6 +164,14 @@ impl Kind {
             ),
             Kind::Truth => (value.is_boolean(), "true or false".into()),
             Kind::List | Kind::OneOrMore(_) => (value.is_array(), "an array".into()),
+            Kind::Messages => (
+                value.as_array().is_some_and(|all| !all.is_empty() && all.iter().all(is_message)),
+                format!(
+                    "an array, not empty, of objects {{role, content}} with the role one of {} and \
+                     the content a string",
+                    ROLES.join(", ")
+                ),
+            ),
             Kind::Texts => (
                 value.as_object().is_some_and(|map| {
                     map.iter().all(|(key, value)| is_identifier(key) && value.is_string())
@@ -184,6 +202,13 @@ fn is_identifier(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+fn is_message(message: &Value) -> bool {
+    let field = |name: &str| message.get(name).and_then(Value::as_str);
+    field("role").is_some_and(|role| ROLES.contains(&role))
+        && field("content").is_some()
+        && message.as_object().is_some_and(|fields| fields.len() == 2)
+}
+
 fn is_block(block: &Value) -> bool {
     let text = |key: &str| block.get(key).is_some_and(Value::is_string);
     match block.get("type").and_then(Value::as_str) {
@@ -207,6 +232,7 @@ mod tests {
         Argument { name: "meta", kind: Kind::Texts, required: false, help: "" },
         Argument { name: "content", kind: Kind::Content, required: false, help: "" },
         Argument { name: "error", kind: Kind::Error, required: false, help: "" },
+        Argument { name: "messages", kind: Kind::Messages, required: false, help: "" },
     ];
 
     #[test]
@@ -228,13 +254,25 @@ mod tests {
                 "argument content",
             ),
             (json!({"id": "x", "error": {"code": "c"}}), "argument error"),
+            (json!({"id": "x", "messages": []}), "argument messages"),
+            (json!({"id": "x", "messages": ["Hi"]}), "argument messages"),
+            (json!({"id": "x", "messages": [{"role": "user"}]}), "argument messages"),
+            (
+                json!({"id": "x", "messages": [{"role": "tool", "content": ""}]}),
+                "argument messages",
+            ),
+            (
+                json!({"id": "x", "messages": [{"role": "user", "content": "", "name": ""}]}),
+                "argument messages",
+            ),
             (json!({"id": "x", "extra": 1}), "\"extra\""),
         ] {
             let fault = check(TABLE, given.clone()).unwrap_err();
             assert!(fault.contains(named), "{given}: {fault}");
         }
         let good = json!({"id": "x", "port": 0, "meta": {"a_1": "c"}, "error": {"message": "m"},
-            "content": [{"type": "text", "text": ""}, {"type": "tool_use", "name": "f", "input": {}}]});
+            "content": [{"type": "text", "text": ""}, {"type": "tool_use", "name": "f", "input": {}}],
+            "messages": [{"role": "system", "content": ""}, {"role": "user", "content": "Hi"}]});
         assert!(check(TABLE, good).is_ok());
     }
 }

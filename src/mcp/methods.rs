@@ -182,7 +182,7 @@ impl<P: Peer> Server<P> {
             }
             listed
         };
-        self.peer.tools().iter().map(describe).collect()
+        self.peer.tools().iter().filter(|tool| self.peer.lists(tool)).map(describe).collect()
     }
 
     /// `None` where the call stays open.

@@ -119,6 +119,9 @@ pub trait Peer: Send + Sync {
     fn prefers_legacy(&self, meta: &Meta) -> bool;
     /// The tools.
     fn tools(&self) -> &[Tool];
+    /// Whether a tool is worth listing. One that is not may be called all the same, and says why it
+    /// is of no use.
+    fn lists(&self, tool: &Tool) -> bool;
     /// Runs a tool.
     fn call(&self, call: Call) -> Answer;
     /// The host has cancelled its request `id`, which must not be answered any more.

@@ -95,7 +95,12 @@ impl<'t, 'a> Asked<'t, 'a> {
     fn place(&mut self, choice: usize, ask: &mut Ask) -> Result<(), Failure> {
         let relay = self.trip.relay;
         let Some(post) = self.posts.get(choice).copied() else { return Ok(()) };
-        let way = match relay.hosts.choose() {
+        let chosen = match relay.hosts.fallback() {
+            // The hosts had their chance.
+            Some(fallback) if post.unanswered > relay.announce_again => Ok(fallback),
+            _ => relay.hosts.choose(),
+        };
+        let way = match chosen {
             Ok(way) => Some(way),
             // It stays where hosts fetch requests, should one come; and whoever has not answered
             // yet may still do so.
@@ -267,7 +272,7 @@ impl<'t, 'a> Asked<'t, 'a> {
             // Somebody is in the middle of it; another would begin from the start.
             let look = Some(Instant::now() + relay.lease);
             self.set(choice, Post { look, ..post });
-        } else if unanswered <= relay.announce_again {
+        } else if unanswered <= relay.announce_again || relay.hosts.fallback().is_some() {
             let at = if returned { At::Nobody } else { At::Leased };
             self.set(choice, Post { unanswered, at, look: None, ..post });
             self.place(choice, ask)?;

@@ -12,6 +12,7 @@ use crate::control::Control;
 use crate::exchange::{CallId, Exchange, Handle, Taken};
 use crate::host::Hosts;
 use crate::host::channel::CAPABILITY;
+use crate::host::forward;
 use crate::host::pull::Next;
 use crate::http::Service;
 use crate::mcp::arguments::Arguments;
@@ -71,6 +72,10 @@ impl Peer for ToolBox {
         TOOLS
     }
 
+    fn lists(&self, tool: &Tool) -> bool {
+        tool.name != "forward_chat" || self.hosts.forward.is_some()
+    }
+
     fn call(&self, call: Call) -> Answer {
         let arguments = &call.arguments;
         Answer::Done(match call.name {
@@ -95,6 +100,10 @@ impl Peer for ToolBox {
             }
             "channel_publish" => self.publish(arguments),
             "next_request" => return self.next_request(call),
+            "forward_chat" => match &self.hosts.forward {
+                Some(forward) => return forward.chat(call.id, arguments, call.modern.is_some()),
+                None => Outcome::error(forward::UNSET),
+            },
             _ => return self.hook(call),
         })
     }
@@ -103,6 +112,7 @@ impl Peer for ToolBox {
         self.hosts.sampling.hooks.close(id);
         self.hosts.rounds.fetching.cancelled(id);
         self.hosts.pull.fetching.cancelled(id);
+        self.hosts.forward.iter().for_each(|forward| forward.cancelled(id));
     }
 
     fn answered(&self, id: &str, answer: Result<&RawValue, RpcError>) {

@@ -183,4 +183,18 @@ pub const TOOLS: &[Tool] = &[
         stays_open: true,
         ..TOOL
     },
+    Tool {
+        name: "forward_chat",
+        title: "Ask another model",
+        description: "Asks the model behind the OpenAI-compatible endpoint that the bridge forwards \
+            to, and returns its answer as content. It knows nothing of this conversation but the \
+            messages given.",
+        arguments: &[
+            required("messages", Kind::Messages, "The conversation, oldest first."),
+            argument("model", Kind::Name, "Which model, by a name that the endpoint knows."),
+            argument("max_tokens", Kind::Whole(1, 1 << 53), "The most tokens the answer may have."),
+        ],
+        stays_open: true,
+        ..TOOL
+    },
 ];

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test file uses its own part.
 
 pub mod calls;
+pub mod endpoint;
 pub mod http;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
