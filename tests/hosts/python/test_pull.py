@@ -100,7 +100,9 @@ async def test_what_a_model_took_and_forgot_is_handed_out_again(start):
 
             await web.until(answered)
             assert answers[0].text == "echo: Hello"
-            assert puller.taken[0]["request_id"] == forgetful.taken[0]["request_id"]
+            # Under a name of its own, so that a late reply to the first one is known as such.
+            assert puller.taken[0]["prompt"] == forgetful.taken[0]["prompt"]
+            assert puller.taken[0]["request_id"] != forgetful.taken[0]["request_id"]
 
 
 async def test_a_reply_to_nothing_is_refused_by_name(start):

@@ -62,10 +62,8 @@ for (const era of ['legacy', 'modern']) {
     let reply;
     for (const _ of texts) {
       const told = await call('next_request', reply ? { reply } : {});
-      const { request_id, params } = told.structuredContent;
-      const { content } = params.messages.at(-1);
-      const text = [content].flat().map((block) => block.text).join('');
-      reply = { request_id, content: `echo: ${text}` };
+      const { request_id, prompt } = told.structuredContent;
+      reply = { request_id, content: `echo: ${prompt.split('USER: ').at(-1)}` };
     }
     // The last reply, with which it does not wait for more.
     await call('next_request', { reply, wait_seconds: 1 });
