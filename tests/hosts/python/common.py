@@ -2,7 +2,8 @@
 of any one library, and how the binary is started.
 
 Each library has a module `host_NAME` with:
-  ERAS        how a connection can be opened
+  LEGACY      how a connection can be opened that is of the legacy era
+  MODERN      and of the modern one; empty where the library does not know it
   REFUSED     the status and code of an HTTP answer when the model raised Refused(-1, …)
   CONCURRENT  whether it answers several sampling requests at once, and drops what nobody waits for
   start(era, model, stderr, tools, args)  an async context manager that gives a Connection
@@ -70,6 +71,7 @@ class Connection:
     """A host with the binary as its server. The modules give `call`, `names` and `version`."""
 
     version: str  # the protocol's
+    way: str = "sampling"  # the way to its model
 
     async def call(self, tool, arguments=None, progress=None) -> Result:
         raise NotImplementedError

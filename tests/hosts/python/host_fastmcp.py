@@ -10,7 +10,8 @@ from fastmcp.client.transports import StdioTransport
 import common
 import types2
 
-ERAS = ["legacy", "auto"]
+LEGACY = ["legacy", "auto"]
+MODERN = ["2026-07-28", "auto"]
 REFUSED = (502, "host_error")
 CONCURRENT = True
 
@@ -19,6 +20,7 @@ class Connection(common.Connection):
     def __init__(self, client):
         self.client = client
         self.version = client.session.protocol_version
+        self.session = client.session
 
     async def call(self, tool, arguments=None, progress=None):
         return types2.result(

@@ -8,7 +8,8 @@ from mcp import ClientSession, StdioServerParameters, stdio_client, types
 
 import common
 
-ERAS = ["legacy"]
+LEGACY = ["legacy"]
+MODERN = []
 REFUSED = (403, "host_denied")
 CONCURRENT = False
 

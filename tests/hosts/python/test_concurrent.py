@@ -7,14 +7,7 @@ import common
 import web
 
 
-async def until(holds):
-    """Asks again and again, for as long as patience lasts."""
-    with anyio.fail_after(common.PATIENCE):
-        while not await holds():
-            await anyio.lowlevel.checkpoint()
-
-
-async def test_the_host_is_asked_by_all_clients_at_once(start):
+async def test_the_host_is_asked_by_all_clients_at_once(legacy):
     number = 8
     waiting = 0
     all_there = anyio.Event()
@@ -29,7 +22,7 @@ async def test_the_host_is_asked_by_all_clients_at_once(start):
                 await all_there.wait()
         return f"echo: {heard.text}"
 
-    async with start(together) as host:
+    async with legacy(together) as host:
         address = await host.address()
         # Until one has succeeded, a host may be asked for one at a time.
         assert (await web.complete(address, "first")).status == 200
@@ -41,7 +34,7 @@ async def test_the_host_is_asked_by_all_clients_at_once(start):
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_the_model_is_stopped_when_its_client_leaves(start, stream):
+async def test_the_model_is_stopped_when_its_client_leaves(legacy, stream):
     asked, stopped = anyio.Event(), anyio.Event()
 
     async def endless(heard):
@@ -51,7 +44,7 @@ async def test_the_model_is_stopped_when_its_client_leaves(start, stream):
         finally:
             stopped.set()
 
-    async with start(endless) as host:
+    async with legacy(endless) as host:
         body = {"model": "m", "messages": web.user("Hello"), "stream": stream}
         address = await host.address()
         connection = await web.in_thread(web.request, address, "/v1/chat/completions", body)
@@ -61,8 +54,8 @@ async def test_the_model_is_stopped_when_its_client_leaves(start, stream):
             await stopped.wait()
 
 
-async def test_chats_go_on_while_the_hook_is_open_and_cancelling_closes_it(start):
-    async with start() as host:
+async def test_chats_go_on_while_the_hook_is_open_and_cancelling_closes_it(legacy):
+    async with legacy() as host:
         address = await host.address()
 
         async def open_hooks():
@@ -76,7 +69,7 @@ async def test_chats_go_on_while_the_hook_is_open_and_cancelling_closes_it(start
 
         async with anyio.create_task_group() as group:
             group.start_soon(host.call, "hook")
-            await until(opened)
+            await web.until(opened)
             answers = await web.several(address, ["one", "two", "three", "four"])
             assert {answer.text for answer in answers.values()} == {
                 "echo: one",
@@ -85,4 +78,4 @@ async def test_chats_go_on_while_the_hook_is_open_and_cancelling_closes_it(start
                 "echo: four",
             }
             group.cancel_scope.cancel()
-        await until(closed)
+        await web.until(closed)

@@ -101,6 +101,13 @@ async def message(address, text, **options):
     return await in_thread(ask, address, "/v1/messages", body, read_message)
 
 
+async def until(holds):
+    """Asks again and again, for as long as patience lasts."""
+    with anyio.fail_after(common.PATIENCE):
+        while not await holds():
+            await anyio.lowlevel.checkpoint()
+
+
 async def several(address, texts):
     """Asks all at once, every other one streamed, in both dialects; what each was answered."""
     answers = {}

@@ -1,4 +1,4 @@
-// MCP Inspector in the legacy era.
+// MCP Inspector in both eras.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import { until } from '../host.js';
 import * as web from '../web.js';
 import { connection, inspector } from './inspector.js';
 
-for (const era of ['legacy', 'auto']) {
+for (const era of ['legacy', 'auto', 'modern']) {
   test(`${era}: the tools are listed, and their schemas are portable`, async (t) => {
     const inspect = await inspector(t);
     // With --strict it fails where a schema would trip some client.
@@ -51,3 +51,25 @@ test('chats that are answered by calls of tools', async (t) => {
     ['one', 'two', 'three', 'four'].map((text) => [`echo: ${text}`, 'channel']),
   );
 });
+
+for (const era of ['legacy', 'modern']) {
+  test(`${era}: chats that are answered by a loop of next_request`, async (t) => {
+    const args = ['--backend', 'pull', '--host-wait', '20s'];
+    const { call } = await connection(t, era, args);
+    const { listen_url: root } = (await call('http_server_status')).structuredContent;
+    const texts = ['one', 'two', 'three', 'four'];
+    const asking = web.several(root, texts);
+    let reply;
+    for (const _ of texts) {
+      const told = await call('next_request', reply ? { reply } : {});
+      const { request_id, prompt } = told.structuredContent;
+      reply = { request_id, content: `echo: ${prompt.split('USER: ').at(-1)}` };
+    }
+    // The last reply, with which it does not wait for more.
+    await call('next_request', { reply, wait_seconds: 1 });
+    assert.deepEqual(
+      (await asking).map(({ text, way }) => [text, way]),
+      texts.map((text) => [`echo: ${text}`, 'pull']),
+    );
+  });
+}

@@ -4,6 +4,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { CreateMessageRequestSchema, McpError } from '@modelcontextprotocol/sdk/types.js';
 import { chats } from '../chats.js';
+import { legacy } from '../legacy.js';
 import { CLIENT_NAME, connect, sample, server } from '../host.js';
 
 function start(t, { model, tools }) {
@@ -19,4 +20,5 @@ function start(t, { model, tools }) {
   return connect(t, client, new StdioClientTransport(server()), callTool);
 }
 
-chats('legacy', start, (code, message) => new McpError(code, message));
+chats('legacy', start, 'sampling');
+legacy('legacy', start, (code, message) => new McpError(code, message));
