@@ -275,6 +275,31 @@ fn structured_answers_are_checked_mended_and_asked_for_again() {
 }
 
 #[test]
+#[cfg_attr(not(feature = "schema"), ignore = "nothing is checked against schemas")]
+fn a_schema_of_no_use_is_told_at_once_and_with_a_tool_not_held_against_the_model() {
+    let mut bridge = with_tools(false);
+    let addr = bridge.addr();
+    let schema = json!({"type": "objekt"});
+    let form = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}});
+    let messages = json!([{"role": "user", "content": "Where?"}]);
+    let body = json!({"messages": messages, "response_format": form});
+    let answer = http::post(addr, "/v1/chat/completions", &body);
+    assert_eq!(answer.status, 400);
+    assert!(answer.json()["error"]["message"].as_str().unwrap().contains("schema is not usable"));
+
+    let function = json!({"name": "look", "parameters": schema});
+    let tools = json!([{"type": "function", "function": function}]);
+    let client = begin(addr, json!({"messages": messages, "tools": tools}));
+    // Nothing was asked before.
+    let request = bridge.recv_method("sampling/createMessage");
+    let call = "<tool_call>{\"name\":\"look\",\"arguments\":{\"at\":\"it\"}}</tool_call>";
+    bridge.answer(&request, call);
+    let answer = client.get().json();
+    let call = &answer["choices"][0]["message"]["tool_calls"][0]["function"];
+    assert_eq!(call["arguments"], "{\"at\":\"it\"}");
+}
+
+#[test]
 fn an_answer_cut_off_by_its_limit_is_passed_on_as_far_as_it_goes() {
     let mut bridge = with_tools(false);
     let addr = bridge.addr();

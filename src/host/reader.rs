@@ -2,7 +2,8 @@
 //! for. What cannot be used is named, so that the model can be asked once more.
 
 use super::markup::{CLOSE, OPEN};
-use super::{markup, prompt, schema};
+use super::schema::{self, Misfit};
+use super::{markup, prompt};
 use crate::chat::{Ask, Call, Event, Format, StopReason, ToolChoice};
 use crate::exchange::CallId;
 use crate::mcp::rpc::json;
@@ -190,8 +191,13 @@ impl Rules {
         let Some(arguments) = arguments.filter(Value::is_object) else {
             return Some(format!("the arguments of {} are not a JSON object", call.name));
         };
-        let fault = schema::check(schema, &arguments).err()?;
-        Some(format!("the arguments of {} do not fit its schema: {fault}", call.name))
+        match schema::check(schema, &arguments) {
+            // A client whose schema is of no use here may make sense of the arguments itself.
+            Ok(()) | Err(Misfit::Schema(_)) => None,
+            Err(Misfit::Value(fault)) => {
+                Some(format!("the arguments of {} do not fit its schema: {fault}", call.name))
+            }
+        }
     }
 }
 
@@ -203,7 +209,10 @@ impl Form {
         let fits = match self {
             Form::Object if !value.is_object() => Err("it is not a JSON object".to_owned()),
             Form::Object => Ok(()),
-            Form::Fits(schema) => schema::check(schema, &value),
+            Form::Fits(schema) => match schema::check(schema, &value) {
+                Err(Misfit::Schema(fault) | Misfit::Value(fault)) => Err(fault),
+                Ok(()) => Ok(()),
+            },
         };
         fits.map_err(|fault| format!("it does not fit its schema: {fault}"))?;
         // As it was written where it could be read so, since that keeps the order of keys.

@@ -10,9 +10,10 @@ mod waiting;
 
 use crate::api::error::ApiError;
 use crate::api::{Context, Encoder, Endpoint, Parsed};
-use crate::chat::{Ask, Choice, Event, Failure, FailureKind};
+use crate::chat::{Ask, Choice, Event, Failure, FailureKind, Format};
 use crate::config::Pacing;
 use crate::exchange::{CallId, Ended, Exchange, Note, Tenant};
+use crate::host::schema::{self, Misfit};
 use crate::host::{Hosts, Way};
 use crate::http::{Headers, Request, Responder, Response};
 use crate::names::Names;
@@ -176,6 +177,11 @@ impl<'a> Trip<'a> {
         responder: &mut dyn Responder,
     ) -> Result<Asked<'t, 'a>, Broken> {
         let relay = self.relay;
+        if let Some(Format::JsonSchema { schema, .. }) = &parsed.ask.format
+            && let Err(Misfit::Schema(why)) = schema::usable(schema)
+        {
+            return Err(Failure::new(FailureKind::Invalid, why).into());
+        }
         if let Some(hint) = relay.names.hint(&parsed.ask.model) {
             parsed.ask.model = hint.to_owned().into();
         }
