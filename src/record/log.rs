@@ -1,18 +1,21 @@
 //! Lines on stderr: each request as it came (RX) and as it was answered (TX), and faults.
 //!
-//! Lines are written by a thread of their own. Where stderr is not read, the newest are dropped and
-//! counted, so that nobody waits for it.
+//! Lines are written by a thread of their own, which gathers what comes within a moment into one
+//! write: a thread woken for each line would cost every request more than its own work. Where
+//! stderr is not read, the newest lines are dropped and counted, so that nobody waits for it.
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::fmt::Write as _;
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How many bytes of lines may wait for stderr.
 const WAITING: usize = 64 * 1024 * 1024;
+/// Lines are gathered into one write up to this many bytes.
+const LARGE: usize = 256 * 1024;
+/// How long a line may wait for others to be written with it.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,30 +28,46 @@ pub enum Level {
     Off,
 }
 
-enum Item {
-    Line(String),
-    /// Answered once all lines before it are written.
-    Flush(Sender<()>),
-}
-
 /// The way to stderr. Clones share it.
 #[derive(Clone)]
 pub struct Log {
     level: Level,
     color: bool,
-    lines: Sender<Item>,
-    waiting: Arc<AtomicUsize>,
-    dropped: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Told when there is something to write, and at once when somebody waits for that.
+    filled: Condvar,
+    /// Told when all was written.
+    emptied: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    lines: Vec<String>,
+    /// Of the lines that wait or are being written.
+    bytes: usize,
+    dropped: usize,
+    /// Whether somebody waits until all is written.
+    hurry: bool,
+}
+
+impl Shared {
+    // Held to take or put lines, never while they are written.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Log {
     /// Starts the thread that writes, which lives as long as the process.
     pub fn new(level: Level, color: bool) -> std::io::Result<Self> {
-        let (lines, queue) = unbounded();
-        let (waiting, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let log = Log { level, color, lines, waiting: waiting.clone(), dropped: dropped.clone() };
-        let run = move || write_all(&queue, &waiting, &dropped);
-        thread::Builder::new().name("log".into()).spawn(run)?;
+        let shared = Arc::new(Shared::default());
+        let log = Log { level, color, shared: shared.clone() };
+        thread::Builder::new().name("log".into()).spawn(move || write_all(&shared))?;
         Ok(log)
     }
 
@@ -94,23 +113,27 @@ impl Log {
     }
 
     fn line(&self, line: String) {
-        let length = line.len();
-        if self.waiting.fetch_add(length, Ordering::Relaxed) + length > WAITING {
-            self.waiting.fetch_sub(length, Ordering::Relaxed);
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let mut queue = self.shared.queue();
+        if queue.bytes + line.len() > WAITING {
+            queue.dropped += 1;
             return;
         }
-        // The thread lives as long as the process.
-        let _ = self.lines.send(Item::Line(line));
+        queue.bytes += line.len();
+        let is_first = queue.lines.is_empty();
+        queue.lines.push(line);
+        drop(queue);
+        if is_first {
+            self.shared.filled.notify_one();
+        }
     }
 
     /// Waits until all lines so far are written, `most` at most.
     pub fn flush(&self, most: Duration) {
-        let (done, wait) = crossbeam_channel::bounded(1);
-        if self.lines.send(Item::Flush(done)).is_ok() {
-            // Late is as good as never here: the process is ending.
-            let _ = wait.recv_deadline(Instant::now() + most);
-        }
+        let mut queue = self.shared.queue();
+        queue.hurry = true;
+        self.shared.filled.notify_one();
+        // Late is as good as never here: the process is ending.
+        let _ = self.shared.emptied.wait_timeout_while(queue, most, |queue| queue.bytes > 0);
     }
 }
 
@@ -131,24 +154,43 @@ impl Rows {
     }
 }
 
-fn write_all(queue: &Receiver<Item>, waiting: &AtomicUsize, dropped: &AtomicUsize) {
+fn write_all(shared: &Shared) {
     let mut err = std::io::stderr();
-    for item in queue {
-        match item {
-            Item::Line(line) => {
-                // Where stderr is closed there is nobody to tell.
-                let _ = err.write_all(line.as_bytes());
-                waiting.fetch_sub(line.len(), Ordering::Relaxed);
-                let lost = dropped.swap(0, Ordering::Relaxed);
-                if lost > 0 {
-                    let _ =
-                        writeln!(err, "modeltap: {lost} lines were dropped: stderr is not read");
-                }
-            }
-            Item::Flush(done) => {
-                let _ = done.send(());
-            }
+    let mut gathered = Vec::new();
+    loop {
+        let mut queue = shared.queue();
+        while queue.lines.is_empty() {
+            queue = shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
+        let until = Instant::now() + GATHER;
+        while !queue.hurry {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let woken = shared.filled.wait_timeout(queue, left);
+            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let lines = std::mem::take(&mut queue.lines);
+        let lost = std::mem::take(&mut queue.dropped);
+        drop(queue);
+        let bytes: usize = lines.iter().map(String::len).sum();
+        // Where stderr is closed there is nobody to tell.
+        let _ = match lines.as_slice() {
+            // Large texts are not copied once more.
+            lines if bytes > LARGE => lines.iter().try_for_each(|l| err.write_all(l.as_bytes())),
+            lines => {
+                gathered.clear();
+                lines.iter().for_each(|line| gathered.extend_from_slice(line.as_bytes()));
+                err.write_all(&gathered)
+            }
+        };
+        if lost > 0 {
+            let _ = writeln!(err, "modeltap: {lost} lines were dropped: stderr is not read");
+        }
+        drop(lines);
+        shared.queue().bytes -= bytes;
+        shared.emptied.notify_all();
     }
 }
 
