@@ -178,8 +178,6 @@ impl Fetching {
         let before = std::mem::take(&mut *self.state());
         before.open.iter().for_each(|(_, stopped)| stopped.store(true, Ordering::SeqCst));
         self.offers.wake();
-        let handles = before.given.into_iter().flat_map(|given| given.handles);
-        handles.for_each(|handle| self.exchange.give_back(handle));
         self.presence.reset();
     }
 }

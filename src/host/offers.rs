@@ -78,8 +78,8 @@ impl Offers {
         self.shared.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Offers a request, with its tools as such or not; ahead of the others of its key if a host has
-    /// had it before. `announced` if the host has been told of it by a channel event.
+    /// Offers a request, with its tools as such or not. `announced` if the host has been told of it by
+    /// a channel event.
     pub fn offer(&self, ask: &Ask, errand: &Errand, native: bool, announced: bool) {
         let params = rpc::json(&create_message::params(ask, &self.preferences, native));
         let offer = Offer {
@@ -96,7 +96,7 @@ impl Offers {
         if errand.again {
             line.remove(|other| other.id == offer.id);
         }
-        line.push(errand.tenant, offer, errand.again);
+        line.push(errand.tenant, errand.since, offer);
         drop(line);
         self.shared.changed.notify_all();
     }
@@ -123,15 +123,15 @@ impl Offers {
         self.shared.changed.notify_all();
     }
 
-    /// Waits for requests until `until`, and takes those that are there. Nothing comes when the time
-    /// is up or `is_stopped`.
+    /// Waits for requests until `until`, and takes those that are there. What this host cannot have
+    /// is left for one that can. Nothing comes when the time is up or `is_stopped`.
     pub fn fetch(&self, fetch: Fetch, until: Instant, is_stopped: impl Fn() -> bool) -> Vec<Lease> {
         let mut line = self.line();
         loop {
             let mut leases = Vec::new();
             while leases.len() < fetch.most
                 && !is_stopped()
-                && let Some(offer) = line.pop()
+                && let Some(offer) = line.pop_where(|offer| fetch.native || !offer.native)
             {
                 leases.extend(self.lease(offer, fetch));
             }
@@ -144,13 +144,8 @@ impl Offers {
         }
     }
 
-    /// Hands an offer out; `None` when nobody waits for it any more, or this host cannot have it.
+    /// Hands an offer out; `None` when nobody waits for it any more.
     fn lease(&self, offer: Offer, fetch: Fetch) -> Option<Lease> {
-        if offer.native && !fetch.native {
-            // It comes back in words.
-            self.exchange.note(offer.id, Note::Returned);
-            return None;
-        }
         let handle = self.exchange.hand_out(offer.id, fetch.way, offer.announced)?;
         let until = Instant::now() + fetch.lease;
         self.exchange.note(offer.id, Note::Leased { way: fetch.way, until });

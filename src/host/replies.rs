@@ -3,7 +3,7 @@
 
 use super::offers::Offers;
 use crate::chat::{Call, Event, Failure, FailureKind, StopReason};
-use crate::exchange::{CallId, Exchange, Handle, Taken};
+use crate::exchange::{CallId, Exchange, Handle, Refused, Taken};
 use crate::mcp::arguments::Arguments;
 use crate::mcp::rpc;
 use serde_json::{Value, json};
@@ -16,6 +16,21 @@ pub struct Replies {
     exchange: Exchange,
     offers: Offers,
     answered_event: Arc<AtomicBool>,
+}
+
+/// Why a reply was not taken.
+#[derive(Debug)]
+pub struct NotTaken {
+    /// A sentence for the model that called the tool.
+    pub message: String,
+    /// Whether the fault is in the reply, so that it may be taken once it is put right.
+    pub is_wrong: bool,
+}
+
+impl NotTaken {
+    fn wrong(message: impl Into<String>) -> Self {
+        NotTaken { message: message.into(), is_wrong: true }
+    }
 }
 
 impl Replies {
@@ -37,30 +52,33 @@ impl Replies {
     /// The whole answer, the end of a stream, or a failure.
     ///
     /// # Errors
-    /// A sentence for the model that called the tool.
-    pub fn reply(&self, arguments: &Arguments) -> Result<Taken, String> {
-        let events = reply_events(arguments)?;
+    /// It was not taken.
+    pub fn reply(&self, arguments: &Arguments) -> Result<Taken, NotTaken> {
+        let events = reply_events(arguments).map_err(NotTaken::wrong)?;
         self.deliver(arguments, events)
     }
 
     /// A piece of a streamed answer, its end, or both.
     ///
     /// # Errors
-    /// A sentence for the model that called the tool.
-    pub fn reply_stream(&self, arguments: &Arguments) -> Result<Taken, String> {
-        let events = stream_events(arguments)?;
+    /// It was not taken.
+    pub fn reply_stream(&self, arguments: &Arguments) -> Result<Taken, NotTaken> {
+        let events = stream_events(arguments).map_err(NotTaken::wrong)?;
         self.deliver(arguments, events)
     }
 
-    fn deliver(&self, arguments: &Arguments, events: Vec<Event>) -> Result<Taken, String> {
+    fn deliver(&self, arguments: &Arguments, events: Vec<Event>) -> Result<Taken, NotTaken> {
         let id = arguments.get("request_id").and_then(Value::as_str).unwrap_or_default();
         let Some(handle) = Handle::parse(id) else {
-            return Err(format!("request_id: {id:?} is no id of a request of this bridge"));
+            let said = format!("request_id: {id:?} is no id of a request of this bridge");
+            return Err(NotTaken::wrong(said));
         };
-        let is_last = events.last().is_some_and(Event::is_last);
-        let taken = self.exchange.deliver(handle, events);
-        let taken = taken.map_err(|refused| format!("request_id {id}: {refused}"))?;
-        if is_last {
+        let begins = !events.is_empty();
+        let taken = self.exchange.deliver(handle, events).map_err(|refused| NotTaken {
+            message: format!("request_id {id}: {refused}"),
+            is_wrong: refused == Refused::Unknown,
+        })?;
+        if begins {
             self.offers.withdraw(handle.call);
         }
         if taken.way == "channel" {

@@ -103,7 +103,11 @@ impl Rounds {
                 (1, Vec::new())
             }
         };
-        self.takes_tools.store(round.meta.sampling_tools, Ordering::Relaxed);
+        let takes_tools = round.meta.sampling_tools;
+        if self.takes_tools.swap(takes_tools, Ordering::Relaxed) != takes_tools {
+            // What is on offer must be put otherwise.
+            self.exchange.host_appeared();
+        }
         if leg >= LEGS {
             let done = json!({"ok": true, "message": "The bridge goes on: call hook again."});
             return (answered, Answer::Done(Outcome::ok(done)));
@@ -162,7 +166,7 @@ impl Rounds {
     /// Forgets the hosts that were there, for another session has begun.
     pub fn reset(&self) {
         self.fetching.reset();
-        self.give_back_all();
+        self.states.out().clear();
     }
 }
 
@@ -174,6 +178,10 @@ impl Way for Rounds {
     fn ask(&self, ask: &Ask, errand: &Errand) -> Result<Place, Failure> {
         self.offers.offer(ask, errand, self.takes_tools(), false);
         Ok(Place::Offered(self.fetching.until()))
+    }
+
+    fn fetching(&self) -> Option<&Fetching> {
+        Some(&self.fetching)
     }
 
     fn takes_tools(&self) -> bool {

@@ -171,7 +171,7 @@ impl Way for Sampling {
         let Some(handle) = self.exchange.hand_out(errand.id, self.name(), errand.again) else {
             return Ok(Place::Asked);
         };
-        if !self.turns.enter(handle, errand.tenant, self.is_hooked()) {
+        if !self.turns.enter(handle, errand.tenant, errand.since, self.is_hooked()) {
             return Ok(Place::Line);
         }
         let line = request(handle, &params(ask, &self.preferences, self.takes_tools()));

@@ -11,7 +11,8 @@ use crate::control::Control;
 use crate::exchange::{CallId, Exchange, Handle, Taken};
 use crate::host::Hosts;
 use crate::host::channel::CAPABILITY;
-use crate::host::pull::Next;
+use crate::host::pull::{Next, Replied};
+use crate::host::replies::NotTaken;
 use crate::http::Service;
 use crate::mcp::arguments::Arguments;
 use crate::mcp::modern::Meta;
@@ -59,6 +60,8 @@ impl Peer for ToolBox {
     }
 
     fn is_ready(&self) {
+        // Whoever had something before this session began will not answer it.
+        self.exchange.give_back_all();
         self.exchange.host_appeared();
     }
 
@@ -166,6 +169,7 @@ impl ToolBox {
                 "protocol_version": client.protocol,
                 "client": {"name": client.name, "version": client.version},
                 "open_hooks": self.hosts.sampling.hooks.count(),
+                "open_pulls": self.hosts.pull.fetching.presence.open(),
             },
             "backend": match &chosen {
                 Ok(way) => json!({"ready": true, "in_use": way.name()}),
@@ -176,6 +180,8 @@ impl ToolBox {
                 "routes": crate::api::ROUTES,
                 "models": self.routes.models(),
                 "in_flight": counts.waiting,
+                "on_offer": self.hosts.offers.len(),
+                "in_line": self.hosts.sampling.turns.in_line(),
                 "stream_emit_chunk_size": pacing.map_or(0, |pacing| pacing.chunk),
                 "stream_emit_interval_ms": pacing.map_or(0, |p| p.interval.as_millis() as u64),
                 "stream_emit_punct_pause_ms":
@@ -222,6 +228,9 @@ impl ToolBox {
         match &call.modern {
             Some(round) => {
                 let rounds = &self.hosts.rounds;
+                if let Err(why) = self.hosts.allows(rounds) {
+                    return Answer::Done(Outcome::error(why));
+                }
                 let (answered, answer) = rounds.hook(call.id, call.progress_token, round);
                 for (id, taken) in answered {
                     self.sampled(id, taken, "hook");
@@ -246,19 +255,25 @@ impl ToolBox {
 
     /// The tool `next_request`.
     fn next_request(&self, call: Call) -> Answer {
+        if let Err(why) = self.hosts.allows(&self.hosts.pull) {
+            return Answer::Done(Outcome::error(why));
+        }
         let Call { id, arguments, progress_token, modern, .. } = call;
         let replies = match arguments.get("reply") {
             None => Vec::new(),
             Some(Value::Array(replies)) => replies.iter().collect(),
             Some(reply) => vec![reply],
         };
-        let mut replied = Vec::new();
+        let mut replied = Replied::default();
         for reply in replies.into_iter().filter_map(Value::as_object) {
             let taken = self.hosts.replies.reply(reply);
+            if let Err(NotTaken { message, is_wrong: true }) = &taken {
+                replied.fault.get_or_insert(message.clone());
+            }
             let outcome = self.replied("next_request", events::Kind::Reply, reply, taken);
             let mut said = outcome.structured;
             said["request_id"] = reply.get("request_id").cloned().unwrap_or_default();
-            replied.push(said);
+            replied.each.push(said);
         }
         let client = self.hosts.session.client();
         let next = Next {
@@ -270,10 +285,7 @@ impl ToolBox {
             most: number(&arguments, "max").unwrap_or(1) as usize,
             replied,
         };
-        match self.hosts.pull.next(next) {
-            Ok(()) => Answer::Open,
-            Err(why) => Answer::Done(Outcome::error(why)),
-        }
+        self.hosts.pull.next(next)
     }
 
     /// The event of an answer by sampling.
@@ -295,11 +307,11 @@ impl ToolBox {
         tool: &'static str,
         kind: events::Kind,
         arguments: &Arguments,
-        taken: Result<Taken, String>,
+        taken: Result<Taken, NotTaken>,
     ) -> Outcome {
         let taken = match taken {
             Ok(taken) => taken,
-            Err(why) => return Outcome::error(why),
+            Err(NotTaken { message, .. }) => return Outcome::error(message),
         };
         let said = ["content", "delta", "error"].into_iter().find_map(|name| arguments.get(name));
         // Content blocks and errors are kept as the JSON that they came as.
