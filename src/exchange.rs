@@ -384,3 +384,17 @@ impl Drop for Ticket {
         self.close(Ended::Cancelled);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_whose_answer_has_begun_is_handed_to_nobody_else() {
+        let (exchange, id) = (Exchange::default(), CallId::random());
+        let _ticket = exchange.open(vec![id], true);
+        let handle = exchange.hand_out(id, "channel", false).unwrap();
+        exchange.deliver(handle, vec![Event::Delta("x".into())]).unwrap();
+        assert_eq!(exchange.hand_out(id, "pull", true), None);
+    }
+}

@@ -141,7 +141,8 @@ impl<'t, 'a> Asked<'t, 'a> {
             (Some(_), _) => look,
             // Whoever has it may answer for as long as somebody waits.
             (None, At::Leased) => None,
-            (None, _) => Some(host_until),
+            // A way may open without a host of its own that says so.
+            (None, _) => Some(host_until.min(now + relay.lease)),
         };
         self.set(choice, Post { way, at, look, alone, ..post });
         if let Some(way) = way.filter(|_| is_new) {
