@@ -45,6 +45,11 @@ fn sampled(bridge: &mut Bridge) -> (Value, String) {
     (request, text)
 }
 
+fn refuse(bridge: &Bridge, request: &Value, code: i64) {
+    let error = json!({"code": code, "message": "no"});
+    bridge.send(&json!({"jsonrpc": "2.0", "id": request["id"], "error": error}));
+}
+
 /// That the answer came, by this way.
 fn came_by(client: Aside<Answer>, way: &str, content: &str) {
     let answer = client.get();
@@ -220,6 +225,29 @@ fn a_request_waits_for_the_hook_of_a_host_that_wants_one() {
     assert_eq!(text, "Hello");
     bridge.answer(&request, "Hi");
     came_by(client, "sampling", "Hi");
+}
+
+#[test]
+fn a_request_refused_for_want_of_a_hook_waits_for_one_or_goes_another_way() {
+    let mut bridge = Bridge::sampling(&[WAITS]);
+    let addr = bridge.addr();
+    let client = ask(addr, "Hello");
+    let (request, _) = sampled(&mut bridge);
+    refuse(&bridge, &request, -32602);
+    bridge.until_count("on_offer", 1);
+    bridge.begin_call("hook", json!({}));
+    let (request, _) = sampled(&mut bridge);
+    bridge.answer(&request, "Hi");
+    came_by(client, "sampling", "Hi");
+    let mut bridge = Bridge::sampling(&[]);
+    let addr = bridge.addr();
+    let open = bridge.begin_next(json!({}));
+    let client = ask(addr, "Hello");
+    let (request, _) = sampled(&mut bridge);
+    refuse(&bridge, &request, -32602);
+    let request = bridge.end_next(open);
+    bridge.answer_pulled(&request, "Hi");
+    came_by(client, "pull", "Hi");
 }
 
 #[test]

@@ -28,8 +28,8 @@ pub struct Sampling {
     pub turns: Turns,
     /// Requests outside a call of the host's own have succeeded.
     accepts_unasked: AtomicBool,
-    /// When the last of them was refused as SEP-2260 says.
-    wants_hook: Mutex<Option<Instant>>,
+    /// When the last of them was refused as SEP-2260 says, and the host's words.
+    wants_hook: Mutex<Option<(Instant, String)>>,
 }
 
 impl Sampling {
@@ -62,12 +62,11 @@ impl Sampling {
         if let Some(why) = self.hooks.not_ready() {
             return Err(Failure::new(FailureKind::Unavailable, why));
         }
-        let refused = *self.wants_hook.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_recent = refused.is_some_and(|refused| refused.elapsed() < REMEMBERED);
-        if is_recent && self.hooks.count() == 0 {
-            return Err(Failure::new(FailureKind::Unavailable, CALL_HOOK));
+        let refused = self.wants_hook.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match refused.filter(|(at, _)| at.elapsed() < REMEMBERED) {
+            Some((_, said)) if self.hooks.count() == 0 => Err(call_hook(&said)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Forgets what was learnt of a host, for another has begun a session.
@@ -78,14 +77,15 @@ impl Sampling {
         self.set_wants_hook(None);
     }
 
-    fn set_wants_hook(&self, refused: Option<Instant>) {
+    fn set_wants_hook(&self, refused: Option<(Instant, String)>) {
         *self.wants_hook.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
     /// Takes the host's answer to the request `id`.
     ///
     /// # Errors
-    /// Nobody waits for it. That is normal after a cancellation: both may cross in the pipe.
+    /// Nobody waits for it, which is normal after a cancellation: both may cross in the pipe. Or the
+    /// host wants a `hook` first, and the request is asked for again.
     pub fn answered(&self, id: &str, answer: Result<&str, RpcError>) -> Result<Taken, Refused> {
         let handle = Handle::parse(id).ok_or(Refused::Unknown)?;
         let asked = self.exchange.peek(handle.call);
@@ -102,7 +102,15 @@ impl Sampling {
                 }
                 read(result).unwrap_or_else(|failure| vec![Event::Failed(failure)])
             }
-            Err(error) => vec![Event::Failed(self.refused(&error, hooked))],
+            Err(error) => {
+                let failure = self.refused(&error, hooked);
+                if failure.kind == FailureKind::Unavailable && hooked == Some(Hooked::Never) {
+                    self.turns.leave(handle.call, self.is_hooked());
+                    self.exchange.give_back(handle);
+                    return Err(Refused::Moved);
+                }
+                vec![Event::Failed(failure)]
+            }
         };
         self.turns.leave(handle.call, self.is_hooked());
         self.exchange.deliver(handle, events)
@@ -116,9 +124,8 @@ impl Sampling {
         let unasked = matches!(hooked, Some(Hooked::Never | Hooked::Partly))
             && !self.accepts_unasked.load(Ordering::Relaxed);
         if unasked && matches!(error.code, rpc::INVALID_PARAMS | rpc::METHOD_NOT_FOUND) {
-            self.set_wants_hook(Some(Instant::now()));
-            let said = format!("{CALL_HOOK} (the host said: {})", error.message);
-            return Failure::new(FailureKind::Unavailable, said);
+            self.set_wants_hook(Some((Instant::now(), error.message.clone())));
+            return call_hook(&error.message);
         }
         let kind = match error.code {
             -1 | -32000 => FailureKind::Denied,
@@ -158,6 +165,11 @@ fn is_too_long(message: &str) -> bool {
 /// For how long a refusal is believed without another try. A host's own fault may wear the same
 /// code (the official Python client answers so when its callback raises), and must not lock it out.
 const REMEMBERED: Duration = Duration::from_secs(30);
+
+fn call_hook(said: &str) -> Failure {
+    let said = format!("{CALL_HOOK} (the host said: {said})");
+    Failure::new(FailureKind::Unavailable, said)
+}
 
 const CALL_HOOK: &str = "the MCP host lets modeltap use its model only while one of modeltap's \
     tools is running: ask the host's model to call the tool `hook`, and try again";
