@@ -266,7 +266,7 @@ fn when_no_host_comes_the_wait_ends_with_503_and_leaves_nothing() {
 
 #[test]
 fn the_wait_for_a_host_counts_from_when_none_is_there() {
-    let env = [("MODELTAP_HOST_WAIT", "2s"), ("MODELTAP_LEASE", "700ms")];
+    let env = [("MODELTAP_HOST_WAIT", "4s"), ("MODELTAP_LEASE", "1400ms")];
     let mut bridge = Bridge::tools_only(&env);
     let addr = bridge.addr();
     let client = ask(addr, "Hello");
@@ -275,6 +275,7 @@ fn the_wait_for_a_host_counts_from_when_none_is_there() {
     while http::get(addr, "/ready").status == 200 {
         std::thread::yield_now();
     }
+    assert!(bridge.is_silent_for(std::time::Duration::from_secs(1)));
     let request = bridge.pulled(json!({}));
     assert_ne!(request["request_id"], lost["request_id"]);
     bridge.answer_pulled(&request, "Hi");

@@ -158,6 +158,7 @@ fn what_an_event_announced_is_fetched_under_the_same_name_and_answered_once() {
     let (id, _) = event(&mut bridge);
     bridge.call("channel_reply", json!({"request_id": id, "content": "Hi"}));
     assert_eq!(client.get().content(), "Hi");
+    bridge.until_count("on_offer", 0);
     assert_eq!(bridge.next_request(json!({"wait_seconds": 0}))["pending"], false);
 }
 

@@ -7,6 +7,7 @@ use super::waiting::Woken;
 use super::{Broken, Trip};
 use crate::chat::{Ask, Event, Failure, FailureKind};
 use crate::exchange::{CallId, Ended, Note, Ticket};
+use crate::host::fetching::Fetching;
 use crate::host::{Errand, Place, Way};
 use std::io;
 use std::time::Instant;
@@ -239,7 +240,9 @@ impl<'t, 'a> Asked<'t, 'a> {
             (Ok(way), Some(before))
                 if way.name() == before.name() && self.reading.suits(ask, way.takes_tools()) =>
             {
-                self.set(choice, Post { look: Some(now + relay.lease), ..post });
+                let until = way.fetching().and_then(Fetching::until);
+                let look = until.or(Some(now + relay.lease));
+                self.set(choice, Post { look, ..post });
                 Ok(())
             }
             (Err(_), None) if post.look.is_none_or(|look| look > now) => Ok(()),
