@@ -4,6 +4,7 @@
 //! - each call that is opened leaves exactly once: answered, failed, expired or cancelled;
 //! - an answer that comes late or twice is refused by name, and never reaches another call;
 //! - a call that was taken back from one host and handed to another is answered by the other only;
+//! - a call whose answer has begun is handed to nobody else;
 //! - no call is left behind by a thread that went away: its [`Ticket`] closes its calls when dropped.
 //!
 //! The room does not know who asks or who answers.
@@ -100,7 +101,7 @@ pub enum Note {
     Returned,
     /// It stood in line, and its turn has come.
     Turn,
-    /// There was nobody to ask, and a host has appeared.
+    /// A host has appeared, or takes something else than before.
     Hosts,
 }
 
@@ -173,9 +174,15 @@ struct Waiting {
     since: Instant,
     /// How often it was handed to another host.
     turn: u32,
+    /// Whether something of its answer has come.
+    begun: bool,
 }
 
 impl Waiting {
+    fn new(to: Sender<(usize, Note)>, choice: usize, taken: Taken, since: Instant) -> Self {
+        Waiting { to, choice, taken, since, turn: 0, begun: false }
+    }
+
     fn note(&self, note: Note) {
         // A ticket that is gone needs no news.
         let _ = self.to.send((self.choice, note));
@@ -216,7 +223,7 @@ impl Exchange {
         let taken = Taken { age: Duration::ZERO, stream, way: "" };
         let mut table = self.table();
         for (choice, id) in ids.iter().enumerate() {
-            table.waiting.insert(*id, Waiting { to: to.clone(), choice, taken, since, turn: 0 });
+            table.waiting.insert(*id, Waiting::new(to.clone(), choice, taken, since));
         }
         drop(table);
         Ticket { exchange: self.clone(), ids, to, from, taken }
@@ -224,10 +231,10 @@ impl Exchange {
 
     /// Notes that the call goes to a host by this way, and names it for that host. Who had it before
     /// cannot answer it any more, unless the same host gets it `again`. `None` when nobody waits
-    /// for it any more.
+    /// for it any more, or its answer has begun.
     pub fn hand_out(&self, id: CallId, way: &'static str, again: bool) -> Option<Handle> {
         let mut table = self.table();
-        let waiting = table.waiting.get_mut(&id)?;
+        let waiting = table.waiting.get_mut(&id).filter(|waiting| !waiting.begun)?;
         waiting.taken.way = way;
         if !again || waiting.turn == 0 {
             waiting.turn += 1;
@@ -255,10 +262,15 @@ impl Exchange {
         }
     }
 
-    /// Tells everybody who has nobody to ask that a host has appeared.
-    pub fn host_appeared(&self) {
+    /// Notes that no host will answer what was handed out so far.
+    pub fn give_back_all(&self) {
         let table = self.table();
-        table.waiting.values().filter(|w| w.taken.way.is_empty()).for_each(|w| w.note(Note::Hosts));
+        table.waiting.values().filter(|w| w.turn > 0).for_each(|w| w.note(Note::Returned));
+    }
+
+    /// Tells everybody that a host has appeared, or takes something else than before.
+    pub fn host_appeared(&self) {
+        self.table().waiting.values().for_each(|waiting| waiting.note(Note::Hosts));
     }
 
     /// Hands `events` to whoever waits for the call. After an event that [is last](Event::is_last)
@@ -275,7 +287,7 @@ impl Exchange {
     ) -> Result<Taken, Refused> {
         let id = handle.call;
         let mut table = self.table();
-        let Some(waiting) = table.waiting.get(&id) else {
+        let Some(waiting) = table.waiting.get_mut(&id) else {
             let ended = table.ended.iter().rev().find(|(ended, _)| *ended == id);
             return Err(ended.map_or(Refused::Unknown, |(_, how)| Refused::Over(*how)));
         };
@@ -289,6 +301,7 @@ impl Exchange {
         if waiting.to.len() >= UNREAD && !events.iter().any(Event::is_last) {
             return Err(Refused::Unread);
         }
+        waiting.begun |= !events.is_empty();
         let (choice, since, taken) = (waiting.choice, waiting.since, waiting.taken);
         let to = match events.iter().position(Event::is_last) {
             None => waiting.to.clone(),
@@ -366,7 +379,7 @@ impl Ticket {
         let id = CallId::random();
         *place = id;
         let (to, taken, since) = (self.to.clone(), self.taken, Instant::now());
-        self.exchange.table().waiting.insert(id, Waiting { to, choice, taken, since, turn: 0 });
+        self.exchange.table().waiting.insert(id, Waiting::new(to, choice, taken, since));
         Some(id)
     }
 
@@ -387,5 +400,19 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.close(Ended::Cancelled);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_whose_answer_has_begun_is_handed_to_nobody_else() {
+        let (exchange, id) = (Exchange::default(), CallId::random());
+        let _ticket = exchange.open(vec![id], true);
+        let handle = exchange.hand_out(id, "channel", false).unwrap();
+        exchange.deliver(handle, vec![Event::Delta("x".into())], |_| {}).unwrap();
+        assert_eq!(exchange.hand_out(id, "pull", true), None);
     }
 }

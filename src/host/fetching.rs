@@ -122,7 +122,7 @@ impl Fetching {
             drop(present);
             if stopped.load(Ordering::SeqCst) {
                 // Whoever cancels a call is not expected to call again.
-                fetching.presence.reset();
+                fetching.presence.leave();
             }
         };
         thread::Builder::new().name("fetch".into()).spawn(run).map(drop).map_err(|e| {
@@ -187,8 +187,6 @@ impl Fetching {
         let before = std::mem::take(&mut *self.state());
         before.open.iter().for_each(|(_, stopped)| stopped.store(true, Ordering::SeqCst));
         self.offers.wake();
-        let handles = before.given.into_iter().flat_map(|given| given.handles);
-        handles.for_each(|handle| self.exchange.give_back(handle));
         self.presence.reset();
     }
 }

@@ -138,7 +138,10 @@ impl Hooks {
         let mut progress = Progress::new(&self.outbox, progress_token);
         if self.warm_up && !self.state().warm {
             match self.warm_up(stopped, &mut progress) {
-                Some(Ok(())) => self.state().warm = true,
+                Some(Ok(())) => {
+                    self.state().warm = true;
+                    self.exchange.host_appeared();
+                }
                 Some(Err(last)) => {
                     // A call that the host has cancelled meanwhile must not be answered.
                     if self.close(id) {

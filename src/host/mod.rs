@@ -24,6 +24,7 @@ use crate::exchange::{CallId, Tenant};
 use crate::mcp::outbox::Unsent;
 use crate::mcp::session::{Client, MODERN, Session};
 use channel::Channel;
+use fetching::Fetching;
 use forward::Forward;
 use offers::Offers;
 use pull::Pull;
@@ -42,6 +43,8 @@ pub struct Errand {
     pub id: CallId,
     /// Whose request it is.
     pub tenant: Tenant,
+    /// When it arrived, which gives its place in a line.
+    pub since: Instant,
     /// Whether it was asked for by this way before, and got no answer.
     pub again: bool,
     /// When nobody waits for it any more.
@@ -57,7 +60,7 @@ pub enum Place {
     Leased(Instant),
     /// In the way's line, until [`crate::exchange::Note::Turn`] says to ask again.
     Line,
-    /// Where hosts fetch requests. If there is a time, none may be there by then.
+    /// On offer, where hosts fetch requests. If there is a time, none may be there by then.
     Offered(Option<Instant>),
 }
 
@@ -71,6 +74,10 @@ pub trait Way: Send + Sync {
     /// # Errors
     /// The host cannot be asked this, and has not been told of it.
     fn ask(&self, ask: &Ask, errand: &Errand) -> Result<Place, Failure>;
+    /// The calls by which its hosts fetch what is on offer; none for a way that asks them itself.
+    fn fetching(&self) -> Option<&Fetching> {
+        None
+    }
     /// Whether it takes tools as they are; else they are put in words, and calls read back.
     fn takes_tools(&self) -> bool {
         false
@@ -180,6 +187,22 @@ impl Hosts {
         guesses.into_iter().find(|(is_it, _)| *is_it).map(|(_, why)| why)
     }
 
+    /// Whether the settings let requests go by this way when its hosts come to fetch them.
+    ///
+    /// # Errors
+    /// They do not; a sentence for the model that called.
+    pub fn allows(&self, way: &dyn Way) -> Result<(), String> {
+        let only = match (self.backend, way.name()) {
+            (Backend::Sampling, "pull") => "sampling",
+            (Backend::Pull, "hook") => "pull",
+            (Backend::Channel, "hook") => "channel",
+            (Backend::Forward, _) => "forward",
+            // What an event announced may be fetched.
+            _ => return Ok(()),
+        };
+        Err(format!("nothing can be fetched by this tool: the bridge runs with --backend {only}"))
+    }
+
     /// Forgets what was learnt of a session, for another begins.
     pub fn begin(&self) {
         self.sampling.reset();
@@ -202,7 +225,15 @@ impl Hosts {
                 "the MCP host does not offer sampling: use a host that does, or --backend auto"
             }
             Backend::Auto if client.modern_sampling => CALL_HOOK,
-            Backend::Auto | Backend::Pull | Backend::Channel => {
+            Backend::Pull => {
+                "no model is listening: ask the MCP host's model to call modeltap's tool \
+                 next_request and to go on as it says"
+            }
+            Backend::Channel => {
+                "the MCP host speaks an era of MCP that has no channels: use --era legacy, or \
+                 --backend auto"
+            }
+            Backend::Auto => {
                 "no model is listening: ask the MCP host's model to call modeltap's tool \
                  next_request and to go on as it says (or use a host with sampling, such as VS \
                  Code with Copilot, or start Claude Code with \
@@ -232,23 +263,27 @@ impl Hosts {
     /// The longest that a tool call may take at this host without being given up, where that is
     /// known (FACTS §2).
     pub fn longest_call(&self, client: &Client) -> Option<Duration> {
-        let name = client.name.to_ascii_lowercase();
-        let known = [
-            // It moves a call to the background after two minutes.
-            (self.is_claude_code(client), 110),
-            (name.contains("claude"), 200),
-            (name.contains("codex"), 270),
-            (name.contains("gemini"), 540),
-            (name.contains("zed") || name.contains("cursor"), 50),
-        ];
-        let known = known.into_iter().find(|(is_it, _)| *is_it);
-        known.map(|(_, seconds)| Duration::from_secs(seconds))
+        longest_call(self.is_claude_code(client), &client.name)
     }
 
     /// Whether the host is Claude Code, by its own word or by the environment it gave us.
     pub fn is_claude_code(&self, client: &Client) -> bool {
         self.in_claude_code || client.name.starts_with("claude-code")
     }
+}
+
+fn longest_call(is_claude_code: bool, name: &str) -> Option<Duration> {
+    let name = name.to_ascii_lowercase();
+    let known = [
+        // It moves a call to the background after two minutes.
+        (is_claude_code, 110),
+        (name.contains("claude"), 200),
+        (name.contains("codex"), 270),
+        (name.contains("gemini"), 540),
+        (name.contains("zed") || name.contains("cursor"), 50),
+    ];
+    let known = known.into_iter().find(|(is_it, _)| *is_it);
+    known.map(|(_, seconds)| Duration::from_secs(seconds))
 }
 
 const CALL_HOOK: &str = "no model is listening: ask the MCP host's model to call modeltap's tool \
@@ -269,4 +304,25 @@ fn unsent(why: Unsent) -> Failure {
             Unsent::Closed => "the MCP host has gone away; restart it",
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_as_long_as_its_host_bears() {
+        for (is_claude_code, name, seconds) in [
+            (true, "anything", Some(110)),
+            (false, "claude-ai", Some(200)),
+            (false, "codex-mcp-client", Some(270)),
+            (false, "gemini-cli-mcp-client", Some(540)),
+            (false, "Zed", Some(50)),
+            (false, "cursor-vscode", Some(50)),
+            (false, "mcp", None),
+        ] {
+            let found = longest_call(is_claude_code, name);
+            assert_eq!(found, seconds.map(Duration::from_secs), "{name}");
+        }
+    }
 }

@@ -53,6 +53,9 @@ pub struct Fetch {
     pub native: bool,
     /// How long the host has for its answers.
     pub lease: Duration,
+    /// Whether one that was not answered before goes alone, since one refused request takes all with
+    /// it that were fetched together.
+    pub alone_again: bool,
 }
 
 /// All that is on offer. Clones share it.
@@ -80,8 +83,8 @@ impl Offers {
         self.shared.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Offers a request, with its tools as such or not; ahead of the others of its key if a host has
-    /// had it before. `announced` if the host has been told of it by a channel event.
+    /// Offers a request, with its tools as such or not. `announced` if the host has been told of it by
+    /// a channel event.
     pub fn offer(&self, ask: &Ask, errand: &Errand, native: bool, announced: bool) {
         let params = rpc::json(&create_message::params(ask, &self.preferences, native));
         let offer = Offer {
@@ -99,7 +102,7 @@ impl Offers {
         if errand.again {
             line.remove(|other| other.id == offer.id);
         }
-        line.push(errand.tenant, offer, errand.again);
+        line.push(errand.tenant, errand.since, offer);
         drop(line);
         self.shared.changed.notify_all();
     }
@@ -126,21 +129,22 @@ impl Offers {
         self.shared.changed.notify_all();
     }
 
-    /// Waits for requests until `until`, and takes those that are there. Nothing comes when the time
-    /// is up or `is_stopped`. One that was not answered before goes alone: in some hosts one refused
-    /// request takes all with it that were fetched together.
+    /// Waits for requests until `until`, and takes those that are there. What this host cannot have
+    /// is left for one that can. Nothing comes when the time is up or `is_stopped`.
     pub fn fetch(&self, fetch: Fetch, until: Instant, is_stopped: impl Fn() -> bool) -> Vec<Lease> {
         let mut line = self.line();
         loop {
             let mut leases = Vec::new();
+            let suits = |offer: &Offer| fetch.native || !offer.native;
+            let is_alone = |offer: &Offer| fetch.alone_again && offer.again;
             while leases.len() < fetch.most
                 && !is_stopped()
-                && line.peek().is_some_and(|next| !next.again || leases.is_empty())
-                && let Some(offer) = line.pop()
+                && let Some(offer) =
+                    line.pop_where(|o| suits(o) && (leases.is_empty() || !is_alone(o)))
             {
-                let is_alone = offer.again;
+                let ends = is_alone(&offer);
                 leases.extend(self.lease(offer, fetch));
-                if is_alone && !leases.is_empty() {
+                if ends && !leases.is_empty() {
                     break;
                 }
             }
@@ -153,13 +157,8 @@ impl Offers {
         }
     }
 
-    /// Hands an offer out; `None` when nobody waits for it any more, or this host cannot have it.
+    /// Hands an offer out; `None` when nobody waits for it any more.
     fn lease(&self, offer: Offer, fetch: Fetch) -> Option<Lease> {
-        if offer.native && !fetch.native {
-            // It comes back in words.
-            self.exchange.note(offer.id, Note::Returned);
-            return None;
-        }
         let handle = self.exchange.hand_out(offer.id, fetch.way, offer.announced)?;
         let until = Instant::now() + fetch.lease;
         self.exchange.note(offer.id, Note::Leased { way: fetch.way, until });

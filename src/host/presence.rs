@@ -14,6 +14,8 @@ pub struct Presence {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Which session it is.
+    session: u64,
     open: usize,
     seen: Option<Instant>,
 }
@@ -42,24 +44,36 @@ impl Presence {
 
     /// Notes a call that is open until what is returned is dropped.
     pub fn begin(&self) -> Open {
-        self.state().open += 1;
-        Open(self.clone())
+        let mut state = self.state();
+        state.open += 1;
+        Open { session: state.session, presence: self.clone() }
     }
 
-    /// Forgets the hosts that were there.
-    pub fn reset(&self) {
+    /// Notes that nobody is to be counted on whose call is not open.
+    pub fn leave(&self) {
         self.state().seen = None;
+    }
+
+    /// Forgets the hosts that were there: what is open of theirs is no sign of anybody.
+    pub fn reset(&self) {
+        let mut state = self.state();
+        *state = State { session: state.session + 1, ..State::default() };
     }
 }
 
 /// An open call.
 #[derive(Debug)]
-pub struct Open(Presence);
+pub struct Open {
+    presence: Presence,
+    session: u64,
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.open -= 1;
-        state.seen = Some(Instant::now());
+        let mut state = self.presence.state();
+        if state.session == self.session {
+            state.open -= 1;
+            state.seen = Some(Instant::now());
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::chat::{Ask, Failure};
 use crate::exchange::{CallId, Exchange};
 use crate::mcp::outbox::Outbox;
 use crate::mcp::rpc::RpcId;
-use crate::mcp::tool::Outcome;
+use crate::mcp::tool::{Answer, Outcome};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -42,7 +42,26 @@ pub struct Next {
     /// The most requests to hand out.
     pub most: usize,
     /// What became of the replies that came with the call.
-    pub replied: Vec<Value>,
+    pub replied: Replied,
+}
+
+/// What became of the replies that came with a call.
+#[derive(Debug, Clone, Default)]
+pub struct Replied {
+    /// Of each: its `request_id`, `ok`, and `message`.
+    pub each: Vec<Value>,
+    /// What is wrong with the first that can be put right.
+    pub fault: Option<String>,
+}
+
+impl Replied {
+    /// Tells of them in the result of the call, if there were any.
+    fn tell(self, mut outcome: Outcome) -> Outcome {
+        if !self.each.is_empty() {
+            outcome.structured["replied"] = self.each.into();
+        }
+        outcome
+    }
 }
 
 impl Pull {
@@ -58,27 +77,40 @@ impl Pull {
         Pull { offers, fetching, wait, lease }
     }
 
-    /// The tool `next_request`, its replies having been delivered.
-    ///
-    /// # Errors
-    /// A sentence for the model that called.
-    pub fn next(&self, next: Next) -> Result<(), String> {
+    /// The tool `next_request`, its replies having been delivered. A reply that can be put right is
+    /// told of at once: its program waits, and the model still knows what it said.
+    pub fn next(&self, next: Next) -> Answer {
         let Next { id, progress_token, modern, wait, limit, most, replied } = next;
-        // The official TypeScript client gives a call up after 60 s.
-        let limit = limit.unwrap_or(self.wait.max(Duration::from_secs(50)));
-        let wait = wait.unwrap_or(self.wait).min(limit);
-        let fetch = Fetch { way: self.name(), most, native: false, lease: self.lease };
+        if let Some(fault) = &replied.fault {
+            // Whoever calls is there, though the call does not wait.
+            drop(self.fetching.presence.begin());
+            let said = format!(
+                "{fault}. That reply was not taken: put it right and call next_request again with \
+                 it, or without it if it cannot be put right."
+            );
+            return Answer::Done(replied.tell(Outcome::error(said)));
+        }
+        let wait = wait_of(wait, self.wait, limit);
+        let fetch =
+            Fetch { way: self.name(), most, native: false, lease: self.lease, alone_again: false };
         let call = Call { id, progress_token, fetch, wait };
         let offers = self.offers.clone();
-        let result = move |leases: Vec<Lease>| {
-            let mut outcome = handed_out(&leases, offers.len());
-            if !replied.is_empty() {
-                outcome.structured["replied"] = replied.into();
-            }
-            outcome.to_json(modern)
-        };
-        self.fetching.open(call, result)
+        let told = replied.clone();
+        let result =
+            move |leases: Vec<Lease>| told.tell(handed_out(&leases, offers.len())).to_json(modern);
+        match self.fetching.open(call, result) {
+            Ok(()) => Answer::Open,
+            Err(why) => Answer::Done(replied.tell(Outcome::error(why))),
+        }
     }
+}
+
+/// How long a call waits: as long as it asks, `usual` if it does not say, but no longer than its
+/// host bears, where that is known.
+fn wait_of(asked: Option<Duration>, usual: Duration, limit: Option<Duration>) -> Duration {
+    // The official TypeScript client gives a call up after 60 s.
+    let limit = limit.unwrap_or(usual.max(Duration::from_secs(50)));
+    asked.unwrap_or(usual).min(limit)
 }
 
 impl Way for Pull {
@@ -89,6 +121,10 @@ impl Way for Pull {
     fn ask(&self, ask: &Ask, errand: &Errand) -> Result<Place, Failure> {
         self.offers.offer(ask, errand, false, false);
         Ok(Place::Offered(self.fetching.until()))
+    }
+
+    fn fetching(&self) -> Option<&Fetching> {
+        Some(&self.fetching)
     }
 
     /// The sampling parameters are handed out, and a model may heed them or not.
@@ -189,4 +225,26 @@ fn request(lease: &Lease, images: &mut Vec<Value>) -> Value {
         request["form"] = form.into();
     }
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_waits_as_long_as_it_asks_and_its_host_bears() {
+        let seconds = Duration::from_secs;
+        for (asked, usual, limit, wait) in [
+            (None, 45, None, 45),
+            (None, 45, Some(110), 45),
+            (None, 200, Some(110), 110),
+            (Some(600), 45, Some(110), 110),
+            (Some(600), 45, None, 50),
+            (Some(600), 90, None, 90),
+            (Some(0), 45, None, 0),
+        ] {
+            let found = wait_of(asked.map(seconds), seconds(usual), limit.map(seconds));
+            assert_eq!(found, seconds(wait), "{asked:?} {usual} {limit:?}");
+        }
+    }
 }

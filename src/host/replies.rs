@@ -2,7 +2,7 @@
 //! `reply` of `next_request`. Each names its request by the `request_id` under which the host got it.
 
 use crate::chat::{Call, Event, Failure, FailureKind, StopReason};
-use crate::exchange::{CallId, Exchange, Handle, Taken};
+use crate::exchange::{CallId, Exchange, Handle, Refused, Taken};
 use crate::mcp::arguments::Arguments;
 use crate::mcp::rpc;
 use serde_json::{Value, json};
@@ -14,6 +14,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Replies {
     exchange: Exchange,
     answered_event: Arc<AtomicBool>,
+}
+
+/// Why a reply was not taken.
+#[derive(Debug)]
+pub struct NotTaken {
+    /// A sentence for the model that called the tool.
+    pub message: String,
+    /// Whether the fault is in the reply, so that it may be taken once it is put right.
+    pub is_wrong: bool,
+}
+
+impl NotTaken {
+    fn wrong(message: impl Into<String>) -> Self {
+        NotTaken { message: message.into(), is_wrong: true }
+    }
 }
 
 impl Replies {
@@ -35,22 +50,26 @@ impl Replies {
     /// The whole answer, the end of a stream, or a failure. `note` is called before the client has it.
     ///
     /// # Errors
-    /// A sentence for the model that called the tool.
-    pub fn reply(&self, arguments: &Arguments, note: impl FnOnce(Taken)) -> Result<Taken, String> {
-        let events = reply_events(arguments)?;
+    /// It was not taken.
+    pub fn reply(
+        &self,
+        arguments: &Arguments,
+        note: impl FnOnce(Taken),
+    ) -> Result<Taken, NotTaken> {
+        let events = reply_events(arguments).map_err(NotTaken::wrong)?;
         self.deliver(arguments, events, note)
     }
 
     /// A piece of a streamed answer, its end, or both. `note` is called before the client has it.
     ///
     /// # Errors
-    /// A sentence for the model that called the tool.
+    /// It was not taken.
     pub fn reply_stream(
         &self,
         arguments: &Arguments,
         note: impl FnOnce(Taken),
-    ) -> Result<Taken, String> {
-        let events = stream_events(arguments)?;
+    ) -> Result<Taken, NotTaken> {
+        let events = stream_events(arguments).map_err(NotTaken::wrong)?;
         self.deliver(arguments, events, note)
     }
 
@@ -59,13 +78,16 @@ impl Replies {
         arguments: &Arguments,
         events: Vec<Event>,
         note: impl FnOnce(Taken),
-    ) -> Result<Taken, String> {
+    ) -> Result<Taken, NotTaken> {
         let id = arguments.get("request_id").and_then(Value::as_str).unwrap_or_default();
         let Some(handle) = Handle::parse(id) else {
-            return Err(format!("request_id: {id:?} is no id of a request of this bridge"));
+            let said = format!("request_id: {id:?} is no id of a request of this bridge");
+            return Err(NotTaken::wrong(said));
         };
-        let taken = self.exchange.deliver(handle, events, note);
-        let taken = taken.map_err(|refused| format!("request_id {id}: {refused}"))?;
+        let taken = self.exchange.deliver(handle, events, note).map_err(|refused| NotTaken {
+            message: format!("request_id {id}: {refused}"),
+            is_wrong: refused == Refused::Unknown,
+        })?;
         if taken.way == "channel" {
             self.answered_event.store(true, Ordering::Relaxed);
         }

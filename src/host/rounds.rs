@@ -107,14 +107,18 @@ impl Rounds {
                 1
             }
         };
-        self.takes_tools.store(round.meta.sampling_tools, Ordering::Relaxed);
+        let takes_tools = round.meta.sampling_tools;
+        if self.takes_tools.swap(takes_tools, Ordering::Relaxed) != takes_tools {
+            // What is on offer must be put otherwise.
+            self.exchange.host_appeared();
+        }
         if leg >= LEGS {
             let done = json!({"ok": true, "message": "The bridge goes on: call hook again."});
             return Answer::Done(Outcome::ok(done));
         }
         let Limits { most, wait, lease } = self.limits;
         let native = round.meta.sampling_tools;
-        let fetch = Fetch { way: self.name(), most, native, lease };
+        let fetch = Fetch { way: self.name(), most, native, lease, alone_again: true };
         let call = Call { id: id.clone(), progress_token, fetch, wait };
         let states = self.states.clone();
         let result = move |leases: Vec<Lease>| input_required(&leases, &states, leg);
@@ -167,7 +171,7 @@ impl Rounds {
     /// Forgets the hosts that were there, for another session has begun.
     pub fn reset(&self) {
         self.fetching.reset();
-        self.give_back_all();
+        self.states.out().clear();
     }
 }
 
@@ -179,6 +183,10 @@ impl Way for Rounds {
     fn ask(&self, ask: &Ask, errand: &Errand) -> Result<Place, Failure> {
         self.offers.offer(ask, errand, self.takes_tools(), false);
         Ok(Place::Offered(self.fetching.until()))
+    }
+
+    fn fetching(&self) -> Option<&Fetching> {
+        Some(&self.fetching)
     }
 
     fn takes_tools(&self) -> bool {

@@ -28,8 +28,8 @@ pub struct Sampling {
     pub turns: Turns,
     /// Requests outside a call of the host's own have succeeded.
     accepts_unasked: AtomicBool,
-    /// When the last of them was refused as SEP-2260 says.
-    wants_hook: Mutex<Option<Instant>>,
+    /// When the last of them was refused as SEP-2260 says, and the host's words.
+    wants_hook: Mutex<Option<(Instant, String)>>,
 }
 
 impl Sampling {
@@ -62,12 +62,11 @@ impl Sampling {
         if let Some(why) = self.hooks.not_ready() {
             return Err(Failure::new(FailureKind::Unavailable, why));
         }
-        let refused = *self.wants_hook.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_recent = refused.is_some_and(|refused| refused.elapsed() < REMEMBERED);
-        if is_recent && self.hooks.count() == 0 {
-            return Err(Failure::new(FailureKind::Unavailable, CALL_HOOK));
+        let refused = self.wants_hook.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match refused.filter(|(at, _)| at.elapsed() < REMEMBERED) {
+            Some((_, said)) if self.hooks.count() == 0 => Err(call_hook(&said)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Forgets what was learnt of a host, for another has begun a session.
@@ -78,14 +77,15 @@ impl Sampling {
         self.set_wants_hook(None);
     }
 
-    fn set_wants_hook(&self, refused: Option<Instant>) {
+    fn set_wants_hook(&self, refused: Option<(Instant, String)>) {
         *self.wants_hook.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
-    /// Takes the host's answer to the request `id`. `note` is called before its client has it. `note` is called before the client has it.
+    /// Takes the host's answer to the request `id`. `note` is called before its client has it.
     ///
     /// # Errors
-    /// Nobody waits for it. That is normal after a cancellation: both may cross in the pipe.
+    /// Nobody waits for it, which is normal after a cancellation: both may cross in the pipe. Or the
+    /// host wants a `hook` first, and the request is asked for again.
     pub fn answered(
         &self,
         handle: Handle,
@@ -106,7 +106,15 @@ impl Sampling {
                 }
                 read(result).unwrap_or_else(|failure| vec![Event::Failed(failure)])
             }
-            Err(error) => vec![Event::Failed(self.refused(&error, hooked))],
+            Err(error) => {
+                let failure = self.refused(&error, hooked);
+                if failure.kind == FailureKind::Unavailable {
+                    self.turns.leave(handle.call, self.is_hooked());
+                    self.exchange.give_back(handle);
+                    return Err(Refused::Moved);
+                }
+                vec![Event::Failed(failure)]
+            }
         };
         self.turns.leave(handle.call, self.is_hooked());
         self.exchange.deliver(handle, events, note)
@@ -120,9 +128,8 @@ impl Sampling {
         let unasked = matches!(hooked, Some(Hooked::Never | Hooked::Partly))
             && !self.accepts_unasked.load(Ordering::Relaxed);
         if unasked && matches!(error.code, rpc::INVALID_PARAMS | rpc::METHOD_NOT_FOUND) {
-            self.set_wants_hook(Some(Instant::now()));
-            let said = format!("{CALL_HOOK} (the host said: {})", error.message);
-            return Failure::new(FailureKind::Unavailable, said);
+            self.set_wants_hook(Some((Instant::now(), error.message.clone())));
+            return call_hook(&error.message);
         }
         let kind = match error.code {
             -1 | -32000 => FailureKind::Denied,
@@ -163,6 +170,11 @@ pub(super) fn is_too_long(message: &str) -> bool {
 /// code (the official Python client answers so when its callback raises), and must not lock it out.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
+fn call_hook(said: &str) -> Failure {
+    let said = format!("{CALL_HOOK} (the host said: {said})");
+    Failure::new(FailureKind::Unavailable, said)
+}
+
 const CALL_HOOK: &str = "the MCP host lets modeltap use its model only while one of modeltap's \
     tools is running: ask the host's model to call the tool `hook`, and try again";
 
@@ -172,12 +184,14 @@ impl Way for Sampling {
     }
 
     fn ask(&self, ask: &Ask, errand: &Errand) -> Result<Place, Failure> {
-        let Some(handle) = self.exchange.hand_out(errand.id, self.name(), errand.again) else {
-            return Ok(Place::Asked);
-        };
-        if !self.turns.enter(handle, errand.tenant, self.is_hooked()) {
+        if !self.turns.enter(errand.id, errand.tenant, errand.since, self.is_hooked()) {
             return Ok(Place::Line);
         }
+        let Some(handle) = self.exchange.hand_out(errand.id, self.name(), false) else {
+            self.turns.leave(errand.id, self.is_hooked());
+            return Ok(Place::Asked);
+        };
+        self.turns.named(handle);
         let line = request(handle, &params(ask, &self.preferences, self.takes_tools()));
         self.outbox.send(line, send_by(errand.deadline)).map_err(|why| {
             self.turns.leave(errand.id, self.is_hooked());

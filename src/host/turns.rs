@@ -5,6 +5,7 @@ use super::fair::Fair;
 use crate::exchange::{CallId, Exchange, Handle, Note, Tenant};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Whose turn it is. Clones share it.
 #[derive(Clone)]
@@ -20,9 +21,9 @@ struct State {
     hold: bool,
     /// Whether one has succeeded outside and inside a call of `hook`; hosts ask for each.
     consented: [bool; 2],
-    /// What the host has.
-    within: HashMap<CallId, Handle>,
-    line: Fair<Handle>,
+    /// What the host has, or, without a name yet, is about to get.
+    within: HashMap<CallId, Option<Handle>>,
+    line: Fair<CallId>,
 }
 
 impl Turns {
@@ -42,19 +43,29 @@ impl Turns {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a request may go now. Else it stands in line, and [`Note::Turn`] tells when to ask
-    /// again.
-    pub fn enter(&self, handle: Handle, tenant: Tenant, hooked: bool) -> bool {
+    /// Whether a request that arrived at `since` may go now. Else it stands in line, and
+    /// [`Note::Turn`] tells when to ask again.
+    pub fn enter(&self, id: CallId, tenant: Tenant, since: Instant, hooked: bool) -> bool {
         let mut state = self.state();
-        if state.within.contains_key(&handle.call) {
+        if state.within.contains_key(&id) {
             return true;
         }
         let goes = state.line.is_empty() && state.has_room(hooked);
         match goes {
-            true => drop(state.within.insert(handle.call, handle)),
-            false => state.line.push(tenant, handle, false),
+            true => drop(state.within.insert(id, None)),
+            false => {
+                state.line.remove(|waiting| *waiting == id);
+                state.line.push(tenant, since, id);
+            }
         }
         goes
+    }
+
+    /// Notes the name under which the host gets a request that has entered.
+    pub fn named(&self, handle: Handle) {
+        if let Some(within) = self.state().within.get_mut(&handle.call) {
+            *within = Some(handle);
+        }
     }
 
     /// Notes that a request is over, or that nobody waits for it any more. Its name at the host, if
@@ -63,10 +74,10 @@ impl Turns {
         let mut state = self.state();
         let left = state.within.remove(&id);
         if left.is_none() {
-            state.line.remove(|waiting| waiting.call == id);
+            state.line.remove(|waiting| *waiting == id);
         }
         self.admit(state, hooked);
-        left
+        left.flatten()
     }
 
     /// Notes that a request has succeeded, sent while a `hook` was open or not.
@@ -78,16 +89,12 @@ impl Turns {
         }
     }
 
-    /// Begins anew with another session: whoever stood in line asks again.
+    /// Begins anew with another session, in which whoever stood in line asks again.
     pub fn reset(&self) {
         let mut state = self.state();
         state.consented = [false; 2];
         state.within.clear();
-        let mut line = std::mem::take(&mut state.line);
-        drop(state);
-        while let Some(handle) = line.pop() {
-            self.exchange.note(handle.call, Note::Turn);
-        }
+        state.line = Fair::default();
     }
 
     /// Whether the host's first answer of the session is still waited for.
@@ -104,13 +111,13 @@ impl Turns {
     fn admit(&self, mut state: MutexGuard<'_, State>, hooked: bool) {
         let mut admitted = Vec::new();
         while state.has_room(hooked)
-            && let Some(handle) = state.line.pop()
+            && let Some(id) = state.line.pop()
         {
-            state.within.insert(handle.call, handle);
-            admitted.push(handle);
+            state.within.insert(id, None);
+            admitted.push(id);
         }
         drop(state);
-        admitted.into_iter().for_each(|handle| self.exchange.note(handle.call, Note::Turn));
+        admitted.into_iter().for_each(|id| self.exchange.note(id, Note::Turn));
     }
 }
 
@@ -131,8 +138,9 @@ mod tests {
         let ids: Vec<CallId> = std::iter::repeat_with(CallId::random).take(5).collect();
         let ticket = exchange.open(ids.clone(), false);
         let turns = Turns::new(exchange, 3, true);
-        let name = |id: &CallId| turns.exchange.hand_out(*id, "sampling", true).unwrap();
-        let enter = |at: usize| turns.enter(name(&ids[at]), 0, false);
+        let name = |at: usize| turns.exchange.hand_out(ids[at], "sampling", true).unwrap();
+        let since = Instant::now();
+        let enter = |at: usize| turns.enter(ids[at], 0, since, false);
         let entered = [0, 1, 2, 3, 4].map(enter);
         assert_eq!(entered, [true, false, false, false, false]);
         let turn = || match ticket.next(std::time::Instant::now()) {
@@ -140,14 +148,18 @@ mod tests {
             _ => None,
         };
         // A denial lets the next one try.
-        assert_eq!(turns.leave(ids[0], false), Some(name(&ids[0])));
+        turns.named(name(0));
+        assert_eq!(turns.leave(ids[0], false), Some(name(0)));
         assert_eq!((turn(), turn()), (Some(1), None));
+        assert!(enter(1));
         turns.consented(false);
         assert_eq!((turn(), turn(), turn()), (Some(2), Some(3), None));
         assert!(enter(3) && turns.in_line() == 1);
         // Another session may ask its user anew.
         turns.reset();
-        assert_eq!((turn(), turn()), (Some(4), None));
         assert!(enter(4) && !enter(0));
+        // Whose turn has come, but who has not gone, is not known to the host.
+        assert_eq!(turns.leave(ids[4], false), None);
+        assert_eq!((turn(), turns.leave(ids[0], false)), (Some(0), None));
     }
 }

@@ -7,6 +7,7 @@ use super::waiting::Woken;
 use super::{Broken, Trip};
 use crate::chat::{Ask, Event, Failure, FailureKind};
 use crate::exchange::{CallId, Ended, Note, Ticket};
+use crate::host::fetching::Fetching;
 use crate::host::{Errand, Place, Way};
 use std::io;
 use std::time::Instant;
@@ -18,8 +19,6 @@ pub(super) struct Asked<'t, 'a> {
     reading: Reading,
     pub answer: Answer,
     posts: Vec<Post<'a>>,
-    /// Until when it may wait for a host.
-    host_until: Instant,
 }
 
 /// One choice.
@@ -32,6 +31,8 @@ struct Post<'a> {
     look: Option<Instant>,
     /// How often it was with a host that did not answer.
     unanswered: u32,
+    /// Since when no host is there.
+    alone: Option<Instant>,
 }
 
 /// Where a choice is.
@@ -40,7 +41,7 @@ enum At {
     /// With nobody.
     #[default]
     Nobody,
-    /// Where hosts fetch requests.
+    /// On offer, where hosts fetch requests.
     Offers,
     /// With a host that may never answer.
     Leased,
@@ -70,7 +71,6 @@ impl<'t, 'a> Asked<'t, 'a> {
             reading: Reading::new(ask, choices, native),
             answer,
             posts: vec![Post::default(); choices],
-            host_until: trip.started + trip.relay.host_wait,
         };
         for choice in 0..choices {
             if let Err(failure) = asked.place(choice, ask) {
@@ -93,52 +93,71 @@ impl<'t, 'a> Asked<'t, 'a> {
 
     /// Asks for one choice by the way that is open.
     fn place(&mut self, choice: usize, ask: &mut Ask) -> Result<(), Failure> {
-        let relay = self.trip.relay;
+        let (trip, relay) = (self.trip, self.trip.relay);
         let Some(post) = self.posts.get(choice).copied() else { return Ok(()) };
+        let now = Instant::now();
+        let alone = post.alone.unwrap_or(now);
+        let host_until = alone + relay.host_wait;
         let chosen = match relay.hosts.fallback() {
             // The hosts had their chance.
             Some(fallback) if post.unanswered > relay.announce_again => Ok(fallback),
             _ => relay.hosts.choose(),
         };
-        let way = match chosen {
-            Ok(way) => Some(way),
+        let (way, alone) = match chosen {
+            Ok(way) => (Some(way), None),
             // It stays where hosts fetch requests, should one come; and whoever has not answered
             // yet may still do so.
-            Err(_) if Instant::now() < self.host_until || post.at == At::Leased => None,
+            Err(_) if now < host_until || post.at == At::Leased => (None, Some(alone)),
             Err(failure) => return Err(failure),
         };
-        let same = match (way, post.way) {
-            (Some(way), Some(before)) => way.name() == before.name(),
-            (None, None) => post.at == At::Offers,
-            _ => false,
-        };
-        let id = self.id(choice);
-        if !same && post.at == At::Offers && !relay.hosts.offers.withdraw(id) {
-            // A host fetches it in this very moment, which a note is about to say.
-            self.set(choice, Post { look: None, ..post });
-            return Ok(());
-        }
-        if !same && let Some(before) = post.way {
-            before.withdraw(id, "another host is asked");
-        }
-        let trip = self.trip;
-        let errand = Errand { id, tenant: trip.tenant, again: same, deadline: trip.deadline() };
-        if let Some(way) = way {
-            // Told first: the host may have answered before the way returns.
-            trip.goes_by(way, ask);
-        }
+        let is_new = way.map(Way::name) != post.way.map(Way::name);
         let native = way.is_some_and(|way| way.takes_tools());
         let asker = way.unwrap_or(&relay.hosts.pull);
-        let place = self.reading.put(choice, ask, native, |ask| asker.ask(ask, &errand))?;
-        let (at, look) = match place {
-            Place::Asked => (At::Host, None),
-            Place::Line => (At::Line, None),
-            Place::Leased(until) => (At::Leased, Some(until)),
-            Place::Offered(_) if way.is_none() && post.at == At::Leased => (At::Offers, None),
-            Place::Offered(_) if way.is_none() => (At::Offers, Some(self.host_until)),
-            Place::Offered(until) => (At::Offers, until),
+        let id = self.id(choice);
+        let (at, look) = if post.at == At::Offers
+            && let Some(fetching) = asker.fetching()
+            && self.reading.suits(ask, native)
+        {
+            // It keeps its place.
+            if let Some(way) = way {
+                trip.goes_by(way, ask);
+            }
+            (At::Offers, fetching.until().or(Some(now)))
+        } else {
+            if post.at == At::Offers && !relay.hosts.offers.withdraw(id) {
+                // A host fetches it in this very moment, which a note is about to say.
+                self.set(choice, Post { look: None, ..post });
+                return Ok(());
+            }
+            if is_new && let Some(before) = post.way {
+                before.withdraw(id, "another host is asked");
+            }
+            let errand = Errand {
+                id,
+                tenant: trip.tenant,
+                since: trip.started,
+                again: !is_new && post.way.is_some(),
+                deadline: trip.deadline(),
+            };
+            if let Some(way) = way {
+                // Told first: the host may have answered before the way returns.
+                trip.goes_by(way, ask);
+            }
+            match self.reading.put(choice, ask, native, |ask| asker.ask(ask, &errand))? {
+                Place::Asked => (At::Host, None),
+                Place::Line => (At::Line, None),
+                Place::Leased(until) => (At::Leased, Some(until)),
+                Place::Offered(until) => (At::Offers, until.or(Some(now))),
+            }
         };
-        self.set(choice, Post { way, at, look, ..post });
+        let look = match (way, post.at) {
+            (Some(_), _) => look,
+            // Whoever has it may answer for as long as somebody waits.
+            (None, At::Leased) => None,
+            // A way may open without a host of its own that says so.
+            (None, _) => Some(host_until.min(now + relay.lease)),
+        };
+        self.set(choice, Post { way, at, look, alone, ..post });
         Ok(())
     }
 
@@ -162,13 +181,16 @@ impl<'t, 'a> Asked<'t, 'a> {
                 if let Some(way) = way {
                     self.trip.goes_by(way, ask);
                 }
-                self.set(choice, Post { way, at: At::Leased, look: Some(until), ..post });
+                let (look, alone) = (Some(until), None);
+                self.set(choice, Post { way, at: At::Leased, look, alone, ..post });
             }
-            Note::Returned => self.offer_again(choice, ask, true)?,
+            Note::Returned if matches!(post.at, At::Leased | At::Line | At::Host) => {
+                self.offer_again(choice, ask, true)?;
+            }
             Note::Turn if post.at == At::Line => self.place(choice, ask)?,
-            Note::Hosts if post.way.is_none() => self.place(choice, ask)?,
-            // It has been placed elsewhere since.
-            Note::Turn | Note::Hosts => {}
+            Note::Hosts if post.at == At::Offers => self.stay_or_move(choice, ask)?,
+            // It has been placed elsewhere since, or has no need to move.
+            Note::Returned | Note::Turn | Note::Hosts => {}
         }
         Ok(Vec::new())
     }
@@ -181,33 +203,20 @@ impl<'t, 'a> Asked<'t, 'a> {
         ask: &mut Ask,
     ) -> Result<Vec<Event>, Failure> {
         let Some(post) = self.posts.get(choice).copied() else { return Ok(Vec::new()) };
-        let is_over = events.last().is_some_and(Event::is_last);
-        if is_over && matches!(post.at, At::Offers | At::Leased) {
+        if matches!(post.at, At::Offers | At::Leased) {
+            // Whoever has begun to answer goes on, though its time may have been up.
             self.trip.relay.hosts.offers.withdraw(self.id(choice));
         }
-        let Read { events, again } = match self.reading.take(choice, events) {
-            Ok(read) => read,
-            // The host turned out not to be open to this; another may be, or come in time.
-            Err(failure)
-                if failure.kind == FailureKind::Unavailable
-                    && post.at == At::Host
-                    && !self.reading.has_begun(choice)
-                    && self.ticket.again(choice).is_some() =>
-            {
-                self.set(choice, Post::default());
-                return self.place(choice, ask).map(|()| Vec::new()).map_err(|_| failure);
-            }
-            Err(failure) => return Err(failure),
-        };
+        let is_over = events.last().is_some_and(Event::is_last);
+        let Read { events, again } = self.reading.take(choice, events)?;
         if again && self.ticket.again(choice).is_some() {
             self.set(choice, Post::default());
             self.place(choice, ask)?;
         } else if is_over {
             self.set(choice, Post { at: At::Nobody, look: None, ..post });
-        } else if post.at == At::Leased {
-            // Whoever has begun to answer goes on.
+        } else if matches!(post.at, At::Offers | At::Leased) {
             let look = Some(Instant::now() + self.trip.relay.lease);
-            self.set(choice, Post { look, ..post });
+            self.set(choice, Post { at: At::Leased, look, ..post });
         }
         Ok(events)
     }
@@ -246,20 +255,22 @@ impl<'t, 'a> Asked<'t, 'a> {
         Ok(())
     }
 
-    /// A choice in a line: stays there while its way is open.
+    /// A choice on offer: stays so while its way is open.
     fn stay_or_move(&mut self, choice: usize, ask: &mut Ask) -> Result<(), Failure> {
-        let hosts = &self.trip.relay.hosts;
+        let relay = self.trip.relay;
         let Some(post) = self.posts.get(choice).copied() else { return Ok(()) };
-        let way = hosts.choose();
-        let stays =
-            matches!((&way, post.way), (Ok(way), Some(before)) if way.name() == before.name());
-        match stays {
-            true => {
-                let look = Some(Instant::now() + self.trip.relay.lease);
+        let now = Instant::now();
+        match (relay.hosts.choose(), post.way) {
+            (Ok(way), Some(before))
+                if way.name() == before.name() && self.reading.suits(ask, way.takes_tools()) =>
+            {
+                let until = way.fetching().and_then(Fetching::until);
+                let look = until.or(Some(now + relay.lease));
                 self.set(choice, Post { look, ..post });
                 Ok(())
             }
-            false => self.place(choice, ask),
+            (Err(_), None) if post.look.is_none_or(|look| look > now) => Ok(()),
+            _ => self.place(choice, ask),
         }
     }
 

@@ -74,6 +74,11 @@ impl Reading {
         done
     }
 
+    /// Whether `ask` is put now as a way needs it that takes tools as they are, or does not.
+    pub fn suits(&self, ask: &Ask, native: bool) -> bool {
+        self.native == native || ask.tools.is_empty()
+    }
+
     /// Whether something of this answer has come.
     pub fn has_begun(&self, choice: usize) -> bool {
         self.answers.get(choice).is_some_and(|one| one.reader.has_begun())

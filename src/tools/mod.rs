@@ -13,7 +13,8 @@ use crate::exchange::{CallId, Exchange, Handle, Taken};
 use crate::host::Hosts;
 use crate::host::channel::CAPABILITY;
 use crate::host::forward;
-use crate::host::pull::Next;
+use crate::host::pull::{Next, Replied};
+use crate::host::replies::NotTaken;
 use crate::http::Service;
 use crate::mcp::arguments::Arguments;
 use crate::mcp::modern::Meta;
@@ -60,6 +61,8 @@ impl Peer for ToolBox {
     }
 
     fn is_ready(&self) {
+        // Whoever had something before this session began will not answer it.
+        self.exchange.give_back_all();
         self.exchange.host_appeared();
     }
 
@@ -123,6 +126,11 @@ impl Peer for ToolBox {
     }
 }
 
+/// What is told of a reply that was taken.
+fn delivered(taken: Taken, message: &str) -> Value {
+    json!({"ok": true, "message": message, "latency_ms": taken.age.as_millis() as u64})
+}
+
 fn text<'a>(arguments: &'a Arguments, name: &str) -> Option<&'a str> {
     arguments.get(name).and_then(Value::as_str)
 }
@@ -158,6 +166,9 @@ impl ToolBox {
         match &call.modern {
             Some(round) => {
                 let rounds = &self.hosts.rounds;
+                if let Err(why) = self.hosts.allows(rounds) {
+                    return Answer::Done(Outcome::error(why));
+                }
                 rounds.hook(call.id, call.progress_token, round, &|id, taken| {
                     self.sampled(id, taken, "hook");
                 })
@@ -180,21 +191,29 @@ impl ToolBox {
 
     /// The tool `next_request`.
     fn next_request(&self, call: Call) -> Answer {
+        if let Err(why) = self.hosts.allows(&self.hosts.pull) {
+            return Answer::Done(Outcome::error(why));
+        }
         let Call { id, arguments, progress_token, modern, .. } = call;
         let replies = match arguments.get("reply") {
             None => Vec::new(),
             Some(Value::Array(replies)) => replies.iter().collect(),
             Some(reply) => vec![reply],
         };
-        let mut replied = Vec::new();
+        let mut replied = Replied::default();
         for reply in replies.into_iter().filter_map(Value::as_object) {
             let note = self.reply_note("next_request", events::Kind::Reply, reply);
             let mut said = match self.hosts.replies.reply(reply, note) {
-                Ok(_) => json!({"ok": true}),
-                Err(why) => json!({"ok": false, "message": why}),
+                Ok(taken) => delivered(taken, "delivered"),
+                Err(NotTaken { message, is_wrong }) => {
+                    if is_wrong {
+                        replied.fault.get_or_insert(message.clone());
+                    }
+                    json!({"ok": false, "message": message})
+                }
             };
             said["request_id"] = reply.get("request_id").cloned().unwrap_or_default();
-            replied.push(said);
+            replied.each.push(said);
         }
         let client = self.hosts.session.client();
         let next = Next {
@@ -206,10 +225,7 @@ impl ToolBox {
             most: number(&arguments, "max").unwrap_or(1) as usize,
             replied,
         };
-        match self.hosts.pull.next(next) {
-            Ok(()) => Answer::Open,
-            Err(why) => Answer::Done(Outcome::error(why)),
-        }
+        self.hosts.pull.next(next)
     }
 
     /// The event of an answer by sampling.
@@ -254,17 +270,18 @@ impl ToolBox {
     }
 
     /// The outcome of a reply, and a word of what else waits.
-    fn replied(&self, taken: Result<Taken, String>) -> Outcome {
+    fn replied(&self, taken: Result<Taken, NotTaken>) -> Outcome {
         let taken = match taken {
             Ok(taken) => taken,
-            Err(why) => return Outcome::error(why),
+            Err(NotTaken { message, .. }) => return Outcome::error(message),
         };
-        let message = match self.hosts.offers.len() {
-            0 => "delivered".to_owned(),
-            waiting => format!("delivered; {waiting} more wait: call next_request to get them"),
-        };
-        let latency = taken.age.as_millis() as u64;
-        Outcome::ok(json!({"ok": true, "message": message, "latency_ms": latency}))
+        Outcome::ok(match self.hosts.offers.len() {
+            0 => delivered(taken, "delivered"),
+            waiting => {
+                let said = format!("delivered; {waiting} more wait: call next_request to get them");
+                delivered(taken, &said)
+            }
+        })
     }
 
     fn publish(&self, arguments: &Arguments) -> Outcome {

@@ -36,21 +36,19 @@ impl ToolBox {
                 "protocol_version": client.protocol,
                 "client": {"name": client.name, "version": client.version},
                 "open_hooks": hosts.sampling.hooks.count() + hosts.rounds.fetching.open_calls(),
-                "open_next_requests": hosts.pull.fetching.open_calls(),
+                "open_pulls": hosts.pull.fetching.open_calls(),
             },
             "backend": match &chosen {
                 Ok(way) => json!({"ready": true, "in_use": way.name()}),
                 Err(failure) => json!({"ready": false, "in_use": null, "reason": failure.message}),
-            },
-            "waiting": {
-                "for_a_host": hosts.offers.len(),
-                "for_their_turn": hosts.sampling.turns.in_line(),
             },
             "http": http,
             "openai_api": {
                 "routes": crate::api::ROUTES,
                 "models": self.routes.models(),
                 "in_flight": counts.waiting,
+                "on_offer": hosts.offers.len(),
+                "in_line": hosts.sampling.turns.in_line(),
                 "stream_emit_chunk_size": pacing.map_or(0, |pacing| pacing.chunk),
                 "stream_emit_interval_ms": pacing.map_or(0, |p| p.interval.as_millis() as u64),
                 "stream_emit_punct_pause_ms":

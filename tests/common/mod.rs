@@ -5,6 +5,7 @@
 pub mod calls;
 pub mod endpoint;
 pub mod http;
+pub mod pull;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde_json::{Value, json};
