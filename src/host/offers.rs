@@ -148,7 +148,7 @@ impl Offers {
     fn lease(&self, offer: Offer, fetch: Fetch) -> Option<Lease> {
         if offer.native && !fetch.native {
             // It comes back in words.
-            self.exchange.note(offer.id, Note::Returned);
+            self.exchange.note(offer.id, Note::Returned(None));
             return None;
         }
         let handle = self.exchange.hand_out(offer.id, fetch.way, offer.announced)?;

@@ -68,7 +68,7 @@ impl Pull {
         let limit = limit.unwrap_or(self.wait.max(Duration::from_secs(50)));
         let wait = wait.unwrap_or(self.wait).min(limit);
         let fetch = Fetch { way: self.name(), most, native: false, lease: self.lease };
-        let call = Call { id, progress_token, fetch, wait };
+        let call = Call { id, progress_token, fetch, wait, returning: None };
         let offers = self.offers.clone();
         let result = move |leases: Vec<Lease>| {
             let mut outcome = handed_out(&leases, offers.len());

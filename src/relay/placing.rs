@@ -169,7 +169,11 @@ impl<'t, 'a> Asked<'t, 'a> {
                 }
                 self.set(choice, Post { way, at: At::Leased, look: Some(until), ..post });
             }
-            Note::Returned => self.offer_again(choice, ask, true)?,
+            Note::Returned(hold) => {
+                let offered = self.offer_again(choice, ask, true);
+                drop(hold);
+                offered?;
+            }
             Note::Turn if post.at == At::Line => self.place(choice, ask)?,
             Note::Hosts if post.way.is_none() => self.place(choice, ask)?,
             // It has been placed elsewhere since.
