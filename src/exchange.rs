@@ -257,10 +257,9 @@ impl Exchange {
         }
     }
 
-    /// Tells everybody who has nobody to ask that a host has appeared.
+    /// Tells everybody that a host has appeared, for whoever has nobody to ask.
     pub fn host_appeared(&self) {
-        let table = self.table();
-        table.waiting.values().filter(|w| w.taken.way.is_empty()).for_each(|w| w.note(Note::Hosts));
+        self.table().waiting.values().for_each(|waiting| waiting.note(Note::Hosts));
     }
 
     /// Hands `events` to whoever waits for the call. After an event that [is last](Event::is_last)
