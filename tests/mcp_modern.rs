@@ -399,6 +399,7 @@ fn a_modern_host_is_never_sent_a_request_nor_a_channel_event() {
             assert!(said.contains("tool hook"), "{said}");
             // With a client that leaves, in the line and in a round.
             let open = host.begin_hook(json!({}));
+            host.tool("http_server_status", json!({}));
             for _ in 0..2 {
                 let mut client = Client::connect(addr);
                 client.post("/v1/chat/completions", "", &chat("leaves"));

@@ -252,7 +252,7 @@ fn every_message_fits_2026_07_28() {
 
         let addr = host.addr();
         let client = aside(move || http::post(addr, "/v1/chat/completions", &rich()));
-        host.until_waiting(1);
+        host.until_on_offer(1);
         let leg = host.hook(json!({"_meta": {"progressToken": "t"}}));
         host.recv_method("notifications/progress");
         let (key, _) = leg.requests().remove(0);

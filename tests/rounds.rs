@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 
 /// Requests wait for the test's host to call `hook`.
-const PATIENT: (&str, &str) = ("MODELTAP_HOST_WAIT", "60");
+const PATIENT: (&str, &str) = ("MODELTAP_HOST_WAIT", "600");
 
 fn ask(addr: SocketAddr, text: &str) -> Aside<Answer> {
     let text = text.to_owned();
@@ -25,7 +25,7 @@ fn post(addr: SocketAddr, body: Value) -> Aside<Answer> {
 fn ask_in_order(host: &mut Host, addr: SocketAddr, count: u64) -> Vec<Aside<Answer>> {
     let one = |n: u64| {
         let client = ask(addr, &n.to_string());
-        host.until_waiting(n + 1);
+        host.until_on_offer(n + 1);
         client
     };
     (0..count).map(one).collect()
@@ -90,7 +90,7 @@ fn a_hundred_rounds_over_many_calls_lose_nothing() {
             let text = format!("{round}/{n}");
             clients.push((text.clone(), ask(addr, &text)));
         }
-        host.until_waiting((before.len() + clients.len()) as u64);
+        host.until_on_offer(clients.len() as u64);
         if round == 100 {
             open_hook(&mut host, next.take());
         } else {
@@ -131,7 +131,7 @@ fn a_leg_in_which_nothing_comes_ends_with_a_state_alone() {
     assert_eq!((&last.0["resultType"], &last.0["isError"]), (&json!("complete"), &json!(false)));
     // The host is there between its calls, so a request waits for the next one.
     let client = ask(addr, "Hello");
-    host.until_waiting(1);
+    host.until_on_offer(1);
     let leg = host.hook(json!({}));
     let next = leg.echoed();
     host.begin_hook(next);
@@ -161,7 +161,7 @@ fn a_state_that_is_not_ours_or_spent_is_refused_and_loses_nothing() {
     let mut host = Host::sampling(&[PATIENT]);
     let addr = host.addr();
     let client = ask(addr, "Hello");
-    host.until_waiting(1);
+    host.until_on_offer(1);
     let leg = host.hook(json!({}));
     let answered = leg.echoed();
     let parts: Vec<&str> = leg.state().split('.').collect();
@@ -201,7 +201,7 @@ fn input_responses_that_are_no_object_are_refused_and_the_state_stays_good() {
     let mut host = Host::sampling(&[PATIENT]);
     let addr = host.addr();
     let client = ask(addr, "Hello");
-    host.until_waiting(1);
+    host.until_on_offer(1);
     let leg = host.hook(json!({}));
     for garbage in [json!([]), json!("x"), json!(5), json!([{"role": "assistant"}]), json!(true)] {
         let mut params = leg.next(json!({}));
@@ -289,7 +289,7 @@ fn a_request_that_is_never_answered_fails_in_the_end() {
     let mut host = Host::sampling(&[PATIENT, ("MODELTAP_ANNOUNCE_AGAIN", "1")]);
     let addr = host.addr();
     let client = ask(addr, "Hello");
-    host.until_waiting(1);
+    host.until_on_offer(1);
     let first = host.hook(json!({}));
     let second = host.hook(first.next(json!({})));
     assert_eq!(second.texts(), ["Hello"]);
@@ -353,7 +353,7 @@ fn a_call_that_is_cancelled_gets_no_answer_and_takes_nothing() {
     let cancelled = open_hook(&mut host, json!({"_meta": {"progressToken": "t"}}));
     host.cancel(cancelled);
     let client = ask(addr, "Hello");
-    host.until_waiting(1);
+    host.until_on_offer(1);
     let leg = host.hook(json!({}));
     assert_eq!(leg.texts(), ["Hello"]);
     open_hook(&mut host, leg.echoed());
@@ -384,9 +384,9 @@ fn a_client_that_leaves_during_a_round_is_not_missed_and_the_host_is_told_nothin
     let addr = host.addr();
     let mut leaving = Client::connect(addr);
     leaving.post("/v1/chat/completions", "", &chat("leaves"));
-    host.until_waiting(1);
+    host.until_on_offer(1);
     let stays = ask(addr, "stays");
-    host.until_waiting(2);
+    host.until_on_offer(2);
     let leg = host.hook(json!({}));
     assert_eq!(leg.texts(), ["leaves", "stays"]);
     drop(leaving);
@@ -448,7 +448,7 @@ fn tools_go_as_such_to_a_host_that_takes_them_and_in_words_to_any_other() {
     host.cancel(open);
     // It waits as such for the host that was here; who calls now takes words only.
     let client = post(addr, with_tool());
-    host.until_waiting(1);
+    host.until_on_offer(1);
     host.capabilities = json!({"sampling": {}});
     let leg = host.hook(json!({}));
     let (key, request) = leg.requests().remove(0);
@@ -483,11 +483,11 @@ fn images_choices_and_streams_come_through_a_round() {
         {"type": "text", "text": "Look"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]}]});
     let twice = post(addr, image);
-    host.until_waiting(2);
+    host.until_on_offer(2);
     let mut streamed = chat("Hello");
     streamed["stream"] = true.into();
     let stream = post(addr, streamed);
-    host.until_waiting(3);
+    host.until_on_offer(3);
     let leg = host.hook(json!({}));
     let mut responses = serde_json::Map::new();
     let mut images = 0;
@@ -533,7 +533,7 @@ fn an_answer_that_breaks_its_schema_is_asked_for_again_in_the_next_round() {
         json!({"model": "m", "messages": [{"role": "user", "content": "Count"}], "response_format":
             {"type": "json_schema", "json_schema": {"name": "count", "strict": true, "schema": schema}}}),
     );
-    host.until_waiting(1);
+    host.until_on_offer(1);
     let first = host.hook(json!({}));
     let (key, _) = first.requests().remove(0);
     let second = host.hook(first.next(json!({key: sample("many")})));
@@ -549,7 +549,7 @@ fn a_session_that_begins_anew_gives_the_rounds_up() {
     let mut host = Host::sampling(&[PATIENT]);
     let addr = host.addr();
     let client = ask(addr, "Hello");
-    host.until_waiting(1);
+    host.until_on_offer(1);
     let dropped = host.hook(json!({}));
     // The schema of one version cannot judge two, so the rest is said on another pipe's terms.
     let bridge: &mut Bridge = &mut host;

@@ -222,7 +222,7 @@ fn runtime_status_tells_how_the_bridge_is() {
             "http": http,
             "openai_api": {
                 "routes": modeltap::api::ROUTES,
-                "models": ["modeltap"], "in_flight": 2, "stream_emit_chunk_size": 7,
+                "models": ["modeltap"], "in_flight": 2, "to_fetch": 0, "stream_emit_chunk_size": 7,
                 "stream_emit_interval_ms": 28, "stream_emit_punct_pause_ms": 90},
             "channel": {"pending_requests": 2, "pending_stream_requests": 2, "total_events": 2,
                 "max_events": 9},

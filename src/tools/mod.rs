@@ -176,6 +176,7 @@ impl ToolBox {
                 "routes": crate::api::ROUTES,
                 "models": self.routes.models(),
                 "in_flight": counts.waiting,
+                "to_fetch": self.hosts.offers.len(),
                 "stream_emit_chunk_size": pacing.map_or(0, |pacing| pacing.chunk),
                 "stream_emit_interval_ms": pacing.map_or(0, |p| p.interval.as_millis() as u64),
                 "stream_emit_punct_pause_ms":

@@ -124,6 +124,11 @@ impl Host {
         }
     }
 
+    /// Waits until so many requests can be fetched.
+    pub fn until_on_offer(&mut self, count: u64) {
+        self.status_until(|told| told["openai_api"]["to_fetch"] == count);
+    }
+
     /// Waits until so many requests are in the bridge.
     pub fn until_waiting(&mut self, count: u64) {
         self.status_until(|told| told["openai_api"]["in_flight"] == count);
