@@ -97,8 +97,9 @@ pub enum Note {
         /// By when it is expected to answer.
         until: Instant,
     },
-    /// The host that had it will not answer; it can be offered again.
-    Returned,
+    /// The host that had it will not answer; it can be offered again. When that is done, what is
+    /// in here is dropped, for whoever waits at the other end.
+    Returned(Option<Sender<()>>),
     /// It stood in line, and its turn has come.
     Turn,
     /// A host has appeared, or takes something else than before.
@@ -254,18 +255,19 @@ impl Exchange {
         self.table().waiting.get(&handle.call).is_some_and(|w| w.turn == handle.turn)
     }
 
-    /// Notes that the host will not answer what it got under this name.
-    pub fn give_back(&self, handle: Handle) {
+    /// Notes that the host will not answer what it got under this name. A clone of `hold` is dropped
+    /// once the call is offered again, or over.
+    pub fn give_back(&self, handle: Handle, hold: Option<&Sender<()>>) {
         let table = self.table();
         if let Some(waiting) = table.waiting.get(&handle.call).filter(|w| w.turn == handle.turn) {
-            waiting.note(Note::Returned);
+            waiting.note(Note::Returned(hold.cloned()));
         }
     }
 
     /// Notes that no host will answer what was handed out so far.
     pub fn give_back_all(&self) {
         let table = self.table();
-        table.waiting.values().filter(|w| w.turn > 0).for_each(|w| w.note(Note::Returned));
+        table.waiting.values().filter(|w| w.turn > 0).for_each(|w| w.note(Note::Returned(None)));
     }
 
     /// Tells everybody that a host has appeared, or takes something else than before.

@@ -6,6 +6,7 @@ use super::presence::Presence;
 use crate::exchange::{Exchange, Handle};
 use crate::mcp::outbox::Outbox;
 use crate::mcp::rpc::{self, RpcId};
+use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,8 @@ const MOST: usize = 16;
 const PROGRESS: Duration = Duration::from_secs(10);
 /// For how many leases a host that does not answer counts as present.
 const LEASES: u32 = 3;
+/// The longest that a call waits for what was given back to be on offer again.
+const RETURNING: Duration = Duration::from_secs(1);
 /// How many answered calls are remembered, since a cancellation may cross an answer in the pipe.
 const REMEMBERED: usize = 64;
 
@@ -57,6 +60,9 @@ pub struct Call {
     pub fetch: Fetch,
     /// How long it waits.
     pub wait: Duration,
+    /// Disconnected once all is on offer again that was given back just before, so that the call
+    /// takes it first.
+    pub returning: Option<Receiver<()>>,
 }
 
 impl Fetching {
@@ -110,11 +116,8 @@ impl Fetching {
             }
             state.open.push((call.id.clone(), stopped.clone()));
         }
-        let was_there = self.until().is_some();
+        // Who waits for a host needs no word of it: what waits is on offer, and fetched from there.
         let present = self.presence.begin();
-        if !was_there {
-            self.exchange.host_appeared();
-        }
         let (id, fetching) = (call.id.clone(), self.clone());
         let run = move || {
             let leases = fetching.wait(&call, &stopped);
@@ -131,9 +134,18 @@ impl Fetching {
         })
     }
 
+    /// Whether no call is open.
+    pub fn is_idle(&self) -> bool {
+        self.state().open.is_empty()
+    }
+
     fn wait(&self, call: &Call, stopped: &AtomicBool) -> Vec<Lease> {
         let until = Instant::now() + call.wait;
         let mut progress = Progress::new(&self.outbox, call.progress_token.as_ref());
+        if let Some(returning) = &call.returning {
+            // That it is dropped is the news; there is nothing to receive.
+            let _ = returning.recv_timeout(RETURNING);
+        }
         loop {
             progress.say("waiting for requests");
             let next = match call.progress_token {
@@ -154,7 +166,7 @@ impl Fetching {
         let mut state = self.state();
         let Some(at) = state.open.iter().position(|(open, _)| open == id) else {
             drop(state);
-            handles.into_iter().for_each(|handle| self.exchange.give_back(handle));
+            handles.into_iter().for_each(|handle| self.exchange.give_back(handle, None));
             return;
         };
         state.open.swap_remove(at);
@@ -178,7 +190,7 @@ impl Fetching {
             let given = state.given.remove(at);
             drop(state);
             let handles = given.into_iter().flat_map(|given| given.handles);
-            handles.for_each(|handle| self.exchange.give_back(handle));
+            handles.for_each(|handle| self.exchange.give_back(handle, None));
         }
     }
 

@@ -17,6 +17,7 @@ pub mod replies;
 pub mod rounds;
 pub mod sampling;
 pub mod schema;
+pub mod states;
 pub mod turns;
 
 use crate::chat::{Ask, Failure, FailureKind};
@@ -255,9 +256,11 @@ impl Hosts {
     /// Whether a host is to be offered channels. More hosts than listen to them: the offer costs
     /// nothing, and a Claude client under another name would miss it.
     pub fn offers_channel(&self, client: &Client) -> bool {
-        self.backend == Backend::Channel
-            || self.in_claude_code
-            || client.name.to_ascii_lowercase().contains("claude")
+        // Who speaks the modern era is not registered as a channel.
+        client.protocol != MODERN
+            && (self.backend == Backend::Channel
+                || self.in_claude_code
+                || client.name.to_ascii_lowercase().contains("claude"))
     }
 
     /// The longest that a tool call may take at this host without being given up, where that is

@@ -93,7 +93,7 @@ impl Pull {
         let wait = wait_of(wait, self.wait, limit);
         let fetch =
             Fetch { way: self.name(), most, native: false, lease: self.lease, alone_again: false };
-        let call = Call { id, progress_token, fetch, wait };
+        let call = Call { id, progress_token, fetch, wait, returning: None };
         let offers = self.offers.clone();
         let told = replied.clone();
         let result =

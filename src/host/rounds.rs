@@ -1,32 +1,26 @@
 //! The tool `hook` in the modern era: a call waits for requests and returns them as input that it
-//! needs, `sampling/createMessage`; the host calls again with what its model said to each. The state
-//! travels through the host and back, so it is signed, expires and is good for one call.
+//! needs, `sampling/createMessage`; the host calls again with what its model said to each.
 
 use super::fetching::{Call, Fetching};
 use super::offers::{Fetch, Lease, Offers};
+use super::states::States;
 use super::{Errand, Place, Way, sampling};
 use crate::chat::{Ask, Event, Failure};
 use crate::exchange::{CallId, Exchange, Handle, Taken};
-use crate::mcp::modern;
+use crate::mcp::modern::{self, Refusal};
 use crate::mcp::outbox::{Outbox, Report};
 use crate::mcp::rpc::{self, RpcId};
 use crate::mcp::tool::{Answer, Outcome, Round};
-use hmac_sha256::HMAC;
+use crossbeam_channel::{Sender, bounded};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use uuid::Uuid;
 
 /// The last leg of a call gives its result: SDK clients stop after 10 (FACTS §1).
 const LEGS: u32 = 8;
-/// For how long a round may be answered: people are asked for their consent meanwhile.
-const EXPIRY: Duration = Duration::from_secs(60 * 60);
-/// How many rounds may be out.
-const OUT: usize = 64;
 
 /// What the settings say of rounds.
 #[derive(Debug, Clone, Copy)]
@@ -47,9 +41,19 @@ pub struct Rounds {
     pub fetching: Fetching,
     limits: Limits,
     report: Report,
-    /// Whether the host that called last takes tools as such.
+    /// Whether every host that is there takes tools as such.
     takes_tools: AtomicBool,
     states: States,
+}
+
+/// A call, or the next leg of it.
+pub struct Leg {
+    /// Its id.
+    pub id: RpcId,
+    /// Where progress is told, if anywhere.
+    pub progress_token: Option<RpcId>,
+    /// The longest that this host bears, if that is known.
+    pub limit: Option<Duration>,
 }
 
 /// A call that cannot go on.
@@ -65,30 +69,32 @@ impl Rounds {
         limits: Limits,
     ) -> Self {
         let fetching = Fetching::new(exchange.clone(), offers.clone(), outbox, limits.lease);
-        let (takes_tools, states) = (AtomicBool::new(false), States::new());
+        let (takes_tools, states) = (AtomicBool::new(false), States::new(Instant::now()));
         Rounds { exchange, offers, fetching, limits, report, takes_tools, states }
     }
 
-    /// One leg of a call: takes the answers to the round before and waits for the next requests.
-    /// `note` is called for each answer before its client has it.
-    pub fn hook(
-        &self,
-        id: &RpcId,
-        progress_token: Option<RpcId>,
-        round: &Round,
-        note: &dyn Fn(CallId, Taken),
-    ) -> Answer {
+    /// One leg of a call: takes the answers to the round before and waits for the next requests, no
+    /// longer than the host bears. `note` is called for each answer before its client has it.
+    pub fn hook(&self, call: Leg, round: &Round, note: &dyn Fn(CallId, Taken)) -> Answer {
+        let Leg { id, progress_token, limit } = call;
         if !round.meta.sampling {
             return Answer::Refused(modern::needs_sampling());
         }
-        let was_open = self.fetching.presence.open() > 0;
+        let Ok(responses) = responses(round.responses) else {
+            let said =
+                "inputResponses must be an object: what was sampled, by the keys of its requests";
+            return Answer::Refused(Refusal::new(rpc::INVALID_PARAMS, said));
+        };
+        let is_alone = self.fetching.is_idle();
         // Whatever becomes of the call, the host is there.
         let _present = self.fetching.presence.begin();
         let said = |said: String| Answer::Done(Outcome::error(said));
-        let leg = match (&round.state, round.responses) {
-            (Some(state), responses) => match self.states.take(state) {
+        // What is given back holds it until it is on offer again, and so is in the next round.
+        let (hold, returning) = bounded(0);
+        let leg = match (&round.state, responses) {
+            (Some(state), responses) => match self.states.take(state, Instant::now()) {
                 Ok(before) => {
-                    self.answered(before.handles, responses, note);
+                    self.answered(before.handles, responses.unwrap_or_default(), hold, note);
                     before.leg + 1
                 }
                 Err(why) => return said(format!("{why}; {CALL_AGAIN}")),
@@ -101,13 +107,17 @@ impl Rounds {
             (None, None) => {
                 // SDK clients drop a whole round without a word when one of its requests is
                 // refused; with no other call open this is the same host, beginning anew.
-                if !was_open {
-                    self.give_back_all();
+                if is_alone {
+                    let dropped = self.states.give_back().into_iter();
+                    dropped.for_each(|handle| self.exchange.give_back(handle, Some(&hold)));
                 }
+                drop(hold);
                 1
             }
         };
-        let takes_tools = round.meta.sampling_tools;
+        let native = round.meta.sampling_tools;
+        // Whoever of several hosts is faster gets a request, so all must be able to take it.
+        let takes_tools = native && (is_alone || self.takes_tools());
         if self.takes_tools.swap(takes_tools, Ordering::Relaxed) != takes_tools {
             // What is on offer must be put otherwise.
             self.exchange.host_appeared();
@@ -117,9 +127,10 @@ impl Rounds {
             return Answer::Done(Outcome::ok(done));
         }
         let Limits { most, wait, lease } = self.limits;
-        let native = round.meta.sampling_tools;
         let fetch = Fetch { way: self.name(), most, native, lease, alone_again: true };
-        let call = Call { id: id.clone(), progress_token, fetch, wait };
+        let returning = Some(returning);
+        let wait = limit.map_or(wait, |limit| wait.min(limit));
+        let call = Call { id, progress_token, fetch, wait, returning };
         let states = self.states.clone();
         let result = move |leases: Vec<Lease>| input_required(&leases, &states, leg);
         match self.fetching.open(call, result) {
@@ -132,21 +143,13 @@ impl Rounds {
     fn answered(
         &self,
         handles: Vec<Handle>,
-        responses: Option<&RawValue>,
+        mut responses: Responses,
+        hold: Sender<()>,
         note: &dyn Fn(CallId, Taken),
     ) {
-        let responses = responses.map(|raw| serde_json::from_str(raw.get()));
-        let mut responses: HashMap<String, &RawValue> = match responses {
-            None => HashMap::new(),
-            Some(Ok(responses)) => responses,
-            Some(Err(e)) => {
-                (self.report)(&format!("the host's inputResponses are no object: {e}"));
-                HashMap::new()
-            }
-        };
         for handle in handles {
             let Some(result) = responses.remove(&handle.to_string()) else {
-                self.exchange.give_back(handle);
+                self.exchange.give_back(handle, Some(&hold));
                 continue;
             };
             let events =
@@ -162,17 +165,19 @@ impl Rounds {
         }
     }
 
-    fn give_back_all(&self) {
-        let rounds = std::mem::take(&mut *self.states.out());
-        let handles = rounds.into_iter().flat_map(|round| round.handles);
-        handles.for_each(|handle| self.exchange.give_back(handle));
-    }
-
     /// Forgets the hosts that were there, for another session has begun.
     pub fn reset(&self) {
         self.fetching.reset();
-        self.states.out().clear();
+        self.states.forget();
     }
+}
+
+/// What the host's model said, by the keys of the requests.
+type Responses<'a> = HashMap<String, &'a RawValue>;
+
+/// `inputResponses`, where there are any.
+fn responses(raw: Option<&RawValue>) -> serde_json::Result<Option<Responses<'_>>> {
+    raw.map(|raw| serde_json::from_str(raw.get())).transpose()
 }
 
 impl Way for Rounds {
@@ -215,7 +220,7 @@ fn input_required(leases: &[Lease], states: &States, leg: u32) -> String {
     rpc::json(&InputRequired {
         result_type: "input_required",
         input_requests: input_requests.collect(),
-        request_state: states.give(leg, handles),
+        request_state: states.give(leg, handles, Instant::now()),
         meta: modern::server_info(),
     })
 }
@@ -235,73 +240,4 @@ struct InputRequired<'a> {
 struct InputRequest<'a> {
     method: &'static str,
     params: &'a RawValue,
-}
-
-/// A round that is out.
-struct Out {
-    nonce: String,
-    leg: u32,
-    handles: Vec<Handle>,
-    until: Instant,
-}
-
-/// The states of the rounds that are out. Clones share them.
-#[derive(Clone)]
-struct States {
-    /// Random for this process, so that no other can make a state that is good here.
-    key: [u8; 32],
-    started: Instant,
-    out: Arc<Mutex<VecDeque<Out>>>,
-}
-
-impl States {
-    fn new() -> Self {
-        let mut key = [0; 32];
-        let (first, second) = key.split_at_mut(16);
-        first.copy_from_slice(Uuid::new_v4().as_bytes());
-        second.copy_from_slice(Uuid::new_v4().as_bytes());
-        States { key, started: Instant::now(), out: Arc::default() }
-    }
-
-    fn out(&self) -> MutexGuard<'_, VecDeque<Out>> {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes a round, and gives the state under which its answers come back: a nonce, the second
-    /// of this process in which it expires, and a keyed hash of both.
-    fn give(&self, leg: u32, handles: Vec<Handle>) -> String {
-        let nonce = Uuid::new_v4().simple().to_string();
-        let until = Instant::now() + EXPIRY;
-        let said = format!("{nonce}.{}", (until - self.started).as_secs());
-        let mut out = self.out();
-        out.retain(|round| round.until > Instant::now());
-        if out.len() == OUT {
-            out.pop_front();
-        }
-        out.push_back(Out { nonce, leg, handles, until });
-        let mac = self.mac(&said);
-        format!("{said}.{mac}")
-    }
-
-    fn mac(&self, said: &str) -> String {
-        let mac = HMAC::mac(said, self.key);
-        mac.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// The round that a state belongs to. It is good once.
-    fn take(&self, state: &str) -> Result<Out, &'static str> {
-        let (said, mac) = state.rsplit_once('.').ok_or("the requestState is none of ours")?;
-        // Both are hashed once more, so that comparing them tells nothing about the right one.
-        if HMAC::mac(mac, self.key) != HMAC::mac(self.mac(said), self.key) {
-            return Err("the requestState is none of ours");
-        }
-        let (nonce, until) = said.split_once('.').unwrap_or_default();
-        if until.parse().is_ok_and(|until: u64| self.started.elapsed().as_secs() > until) {
-            return Err("the requestState has expired");
-        }
-        let mut out = self.out();
-        let at = out.iter().position(|round| round.nonce == nonce);
-        let round = at.and_then(|at| out.remove(at));
-        round.ok_or("the requestState was used before, or is given up")
-    }
 }

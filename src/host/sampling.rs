@@ -110,7 +110,7 @@ impl Sampling {
                 let failure = self.refused(&error, hooked);
                 if failure.kind == FailureKind::Unavailable {
                     self.turns.leave(handle.call, self.is_hooked());
-                    self.exchange.give_back(handle);
+                    self.exchange.give_back(handle, None);
                     return Err(Refused::Moved);
                 }
                 vec![Event::Failed(failure)]

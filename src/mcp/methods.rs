@@ -4,7 +4,7 @@
 use super::arguments;
 use super::modern::{self, Refusal};
 use super::rpc::{self, RpcId};
-use super::server::Server;
+use super::server::{NO_BATCHES, Server};
 use super::session::{Client, Era, MODERN};
 use super::tool::{Answer, Call, Outcome, Peer, Round, Tool};
 use serde::Deserialize;
@@ -61,6 +61,7 @@ impl<P: Peer> Server<P> {
             Era::Auto => method == "server/discover" || modern::is_modern(params),
         };
         let result = match modern {
+            true if in_batch => Err(Refusal::new(rpc::INVALID_REQUEST, NO_BATCHES)),
             true => self.modern(id, method, params),
             false => self.legacy(id, method, params, in_batch),
         };
@@ -105,6 +106,9 @@ impl<P: Peer> Server<P> {
         method: &str,
         params: Option<&str>,
     ) -> Result<Option<String>, Refusal> {
+        if method == "initialize" {
+            return Err(modern::no_handshake());
+        }
         if !matches!(
             method,
             "server/discover" | "tools/list" | "tools/call" | "subscriptions/listen"
@@ -112,10 +116,12 @@ impl<P: Peer> Server<P> {
             return Err(unknown(method));
         }
         let meta = modern::read(params)?;
-        // Declined, a client of both eras begins the legacy one. Who asks again has but this one.
+        // Declined, a client of both eras begins the legacy one. Who asks again, or was here before,
+        // has but this one.
         if method == "server/discover"
             && self.era == Era::Auto
             && (meta.sampling || self.peer.prefers_legacy(&meta))
+            && self.session.client().protocol != MODERN
             && !self.declined.swap(true, Ordering::Relaxed)
         {
             return Err(unknown(method));
@@ -157,7 +163,7 @@ impl<P: Peer> Server<P> {
         rpc::json(&json!({
             "protocolVersion": client.protocol,
             "capabilities": capabilities,
-            "serverInfo": {"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")},
+            "serverInfo": modern::implementation(),
             "instructions": instructions,
         }))
     }

@@ -119,9 +119,26 @@ pub fn needs_sampling() -> Refusal {
     }
 }
 
+/// Who we are, in both eras.
+pub fn implementation() -> Value {
+    json!({"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")})
+}
+
+/// The refusal of a handshake where there is none. Clients of the legacy era may show it to people,
+/// so it names what would be served.
+pub fn no_handshake() -> Refusal {
+    Refusal {
+        code: rpc::METHOD_NOT_FOUND,
+        message: format!(
+            "there is no initialize here: only the protocol version {MODERN} is served"
+        ),
+        data: Some(json!({"supported": [MODERN]})),
+    }
+}
+
 /// Who answers, which every modern result says.
 pub fn server_info() -> Value {
-    json!({SERVER_INFO: {"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")}})
+    json!({SERVER_INFO: implementation()})
 }
 
 /// The result of `server/discover`.
@@ -189,8 +206,10 @@ impl Subscriptions {
     /// Ends all of them, for the process is going.
     pub fn end(&self, outbox: &Outbox) {
         for id in std::mem::take(&mut *self.open()) {
-            let result =
-                format!(r#"{{"resultType":"complete","_meta":{{"{SUBSCRIPTION}":{id}}}}}"#);
+            let (key, info) = (rpc::json(SERVER_INFO), implementation());
+            let result = format!(
+                r#"{{"resultType":"complete","_meta":{{"{SUBSCRIPTION}":{id},{key}:{info}}}}}"#
+            );
             outbox.post(rpc::result(&id, &result));
         }
     }

@@ -13,6 +13,9 @@ use serde_json::{Map, Value};
 use std::io::{self, BufRead};
 use std::sync::atomic::AtomicBool;
 
+/// Why a batch, or what is in it, is refused.
+pub(super) const NO_BATCHES: &str = "this version has no batches";
+
 /// The MCP side of the process.
 pub struct Server<P> {
     /// Who is at the other end.
@@ -79,9 +82,8 @@ impl<P: Peer> Server<P> {
             .iter()
             .filter_map(|message| match allowed {
                 true => self.message(message.get().as_bytes(), true),
-                false => recovered_id(message.get().as_bytes()).map(|id| {
-                    rpc::error(Some(&id), rpc::INVALID_REQUEST, "this version has no batches")
-                }),
+                false => recovered_id(message.get().as_bytes())
+                    .map(|id| rpc::error(Some(&id), rpc::INVALID_REQUEST, NO_BATCHES)),
             })
             .collect();
         match (replies.is_empty(), allowed) {

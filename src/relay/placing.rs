@@ -184,13 +184,15 @@ impl<'t, 'a> Asked<'t, 'a> {
                 let (look, alone) = (Some(until), None);
                 self.set(choice, Post { way, at: At::Leased, look, alone, ..post });
             }
-            Note::Returned if matches!(post.at, At::Leased | At::Line | At::Host) => {
-                self.offer_again(choice, ask, true)?;
+            Note::Returned(hold) if matches!(post.at, At::Leased | At::Line | At::Host) => {
+                let offered = self.offer_again(choice, ask, true);
+                drop(hold);
+                offered?;
             }
             Note::Turn if post.at == At::Line => self.place(choice, ask)?,
             Note::Hosts if post.at == At::Offers => self.stay_or_move(choice, ask)?,
             // It has been placed elsewhere since, or has no need to move.
-            Note::Returned | Note::Turn | Note::Hosts => {}
+            Note::Returned(_) | Note::Turn | Note::Hosts => {}
         }
         Ok(Vec::new())
     }

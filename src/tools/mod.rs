@@ -15,6 +15,7 @@ use crate::host::channel::CAPABILITY;
 use crate::host::forward;
 use crate::host::pull::{Next, Replied};
 use crate::host::replies::NotTaken;
+use crate::host::rounds::Leg;
 use crate::http::Service;
 use crate::mcp::arguments::Arguments;
 use crate::mcp::modern::Meta;
@@ -169,9 +170,12 @@ impl ToolBox {
                 if let Err(why) = self.hosts.allows(rounds) {
                     return Answer::Done(Outcome::error(why));
                 }
-                rounds.hook(call.id, call.progress_token, round, &|id, taken| {
-                    self.sampled(id, taken, "hook");
-                })
+                let leg = Leg {
+                    id: call.id.clone(),
+                    progress_token: call.progress_token,
+                    limit: self.hosts.longest_call(&self.hosts.session.client()),
+                };
+                rounds.hook(leg, round, &|id, taken| self.sampled(id, taken, "hook"))
             }
             None if self.hosts.session.client().sampling => {
                 match sampling.hooks.open(call.id, call.progress_token) {

@@ -5,7 +5,9 @@
 pub mod calls;
 pub mod endpoint;
 pub mod http;
+pub mod modern;
 pub mod pull;
+pub mod schema;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde_json::{Value, json};
@@ -32,6 +34,8 @@ pub struct Bridge {
     stderr: Arc<Mutex<String>>,
     reading: Arc<Mutex<()>>,
     next: u64,
+    /// What was said on the pipe, where it is kept.
+    pub said: schema::Said,
 }
 
 /// A command for the built binary that inherits no setting of the machine.
@@ -64,10 +68,13 @@ impl Bridge {
         let (deliver, lines) = unbounded();
         let reading = Arc::new(Mutex::new(()));
         let may_read = reading.clone();
+        let said = schema::Said::default();
+        let heard = said.clone();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines() {
                 let Ok(line) = line else { return };
                 drop(may_read.lock());
+                heard.by_bridge(&line);
                 if deliver.send(line).is_err() {
                     return;
                 }
@@ -82,7 +89,7 @@ impl Bridge {
                 kept.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..n]));
             }
         });
-        Bridge { child, stdin, lines, passed: VecDeque::new(), stderr, reading, next: 0 }
+        Bridge { child, stdin, lines, passed: VecDeque::new(), stderr, reading, next: 0, said }
     }
 
     /// Starts the binary and shakes hands as a host that offers sampling.
@@ -122,6 +129,7 @@ impl Bridge {
 
     /// Writes one message.
     pub fn send(&self, message: &Value) {
+        self.said.by_host(message);
         self.send_raw(format!("{message}\n").as_bytes());
     }
 
@@ -172,6 +180,11 @@ impl Bridge {
             }
             self.passed.push_back(message);
         }
+    }
+
+    /// Whether such a message came while others were waited for, and was not taken since.
+    pub fn has_passed(&self, fits: impl Fn(&Value) -> bool) -> bool {
+        self.passed.iter().any(fits)
     }
 
     /// The next message with this method.
