@@ -176,7 +176,7 @@ impl Fetching {
             let Waiting { stopped, .. } = state.open.swap_remove(at);
             // Whoever cancels a call is not expected to call again. That is known before anything
             // comes back that the call has just taken, and before the host's next line is read.
-            self.presence.reset();
+            self.presence.left();
             drop(state);
             stopped.store(true, Ordering::SeqCst);
             self.offers.wake();

@@ -46,7 +46,12 @@ impl Presence {
         Open(self.clone())
     }
 
-    /// Forgets the hosts that were there.
+    /// Notes that a host has gone that was seen last. Calls that are open still tell of others.
+    pub fn left(&self) {
+        self.state().seen = None;
+    }
+
+    /// Forgets the hosts that were there, for another session has begun.
     pub fn reset(&self) {
         self.state().seen = None;
     }

@@ -217,6 +217,26 @@ async def test_a_hook_that_is_cancelled_is_closed_at_once(modern):
             assert (answer.status, answer.error) == (503, "no_model")
 
 
+async def test_one_of_two_hooks_is_cancelled_and_the_other_serves(modern):
+    async with modern() as host, anyio.create_task_group() as group:
+        address = await host.address()
+
+        async def open_hooks():
+            return (await host.status())["mcp"]["open_hooks"]
+
+        async def both():
+            return await open_hooks() == 2
+
+        group.start_soon(host.call, "hook")
+        async with anyio.create_task_group() as second:
+            second.start_soon(host.call, "hook")
+            await web.until(both)
+            second.cancel_scope.cancel()
+        assert await open_hooks() == 1
+        assert (await web.complete(address, "Hello")).text == "echo: Hello"
+        group.cancel_scope.cancel()
+
+
 async def test_the_hook_needs_sampling(modern):
     async with modern(None) as host:
         with pytest.raises(MCPError) as caught:
