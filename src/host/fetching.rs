@@ -2,7 +2,7 @@
 //! `hook`. Each has a thread of its own, which ends with the call.
 
 use super::offers::{Fetch, Lease, Offers};
-use super::presence::Presence;
+use super::presence::{Open, Presence};
 use crate::exchange::{Exchange, Handle};
 use crate::mcp::outbox::Outbox;
 use crate::mcp::rpc::{self, RpcId};
@@ -39,9 +39,16 @@ pub struct Fetching {
 
 #[derive(Default)]
 struct State {
-    open: Vec<(RpcId, Arc<AtomicBool>)>,
+    open: Vec<Waiting>,
     /// What calls that are over gave to the host, the newest last.
     given: VecDeque<Given>,
+}
+
+/// A call that is open. The host counts as present until this is dropped.
+struct Waiting {
+    call: RpcId,
+    stopped: Arc<AtomicBool>,
+    _present: Open,
 }
 
 struct Given {
@@ -108,28 +115,23 @@ impl Fetching {
         let stopped = Arc::new(AtomicBool::new(false));
         {
             let mut state = self.state();
-            if state.open.iter().any(|(open, _)| *open == call.id) {
+            if state.open.iter().any(|open| open.call == call.id) {
                 return Err("a call with this request id is open already".into());
             }
             if state.open.len() >= MOST {
                 return Err(format!("{MOST} calls of this tool are open; one is enough"));
             }
-            state.open.push((call.id.clone(), stopped.clone()));
+            let _present = self.presence.begin();
+            state.open.push(Waiting { call: call.id.clone(), stopped: stopped.clone(), _present });
         }
         // Who waits for a host needs no word of it: what waits is on offer, and fetched from there.
-        let present = self.presence.begin();
         let (id, fetching) = (call.id.clone(), self.clone());
         let run = move || {
             let leases = fetching.wait(&call, &stopped);
             fetching.end(&call.id, leases, result);
-            drop(present);
-            if stopped.load(Ordering::SeqCst) {
-                // Whoever cancels a call is not expected to call again.
-                fetching.presence.leave();
-            }
         };
         thread::Builder::new().name("fetch".into()).spawn(run).map(drop).map_err(|e| {
-            self.state().open.retain(|(open, _)| *open != id);
+            self.state().open.retain(|open| open.call != id);
             format!("no thread could be started: {e}")
         })
     }
@@ -164,11 +166,12 @@ impl Fetching {
     fn end(&self, id: &RpcId, leases: Vec<Lease>, result: impl FnOnce(Vec<Lease>) -> String) {
         let handles: Vec<Handle> = leases.iter().map(|lease| lease.handle).collect();
         let mut state = self.state();
-        let Some(at) = state.open.iter().position(|(open, _)| open == id) else {
+        let Some(at) = state.open.iter().position(|open| open.call == *id) else {
             drop(state);
             handles.into_iter().for_each(|handle| self.exchange.give_back(handle, None));
             return;
         };
+        // Closed before it is answered, for the host may call again as soon as it has the answer.
         state.open.swap_remove(at);
         if state.given.len() == REMEMBERED {
             state.given.pop_front();
@@ -181,8 +184,11 @@ impl Fetching {
     /// The host has cancelled a call: what it took, and is not answered yet, is offered again.
     pub fn cancelled(&self, id: &RpcId) {
         let mut state = self.state();
-        if let Some(at) = state.open.iter().position(|(open, _)| open == id) {
-            let (_, stopped) = state.open.swap_remove(at);
+        if let Some(at) = state.open.iter().position(|open| open.call == *id) {
+            let Waiting { stopped, .. } = state.open.swap_remove(at);
+            // Whoever cancels a call is not expected to call again. That is known before anything
+            // comes back that the call has just taken, and before the host's next line is read.
+            self.presence.left();
             drop(state);
             stopped.store(true, Ordering::SeqCst);
             self.offers.wake();
@@ -197,9 +203,9 @@ impl Fetching {
     /// Forgets all calls, for another session has begun and may use their ids anew.
     pub fn reset(&self) {
         let before = std::mem::take(&mut *self.state());
-        before.open.iter().for_each(|(_, stopped)| stopped.store(true, Ordering::SeqCst));
+        before.open.into_iter().for_each(|open| open.stopped.store(true, Ordering::SeqCst));
         self.offers.wake();
-        self.presence.reset();
+        self.presence.left();
     }
 }
 

@@ -1,5 +1,5 @@
-//! Whether hosts that fetch requests by a tool call are there: while a call is open, while one has
-//! something in hand, and for a while after, since their model takes a moment to call again.
+//! Whether hosts that fetch requests by a tool call are there: while a call is open, and for a while
+//! after, since their model takes a moment to call again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,8 +14,6 @@ pub struct Presence {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Which session it is.
-    session: u64,
     open: usize,
     seen: Option<Instant>,
 }
@@ -44,36 +42,24 @@ impl Presence {
 
     /// Notes a call that is open until what is returned is dropped.
     pub fn begin(&self) -> Open {
-        let mut state = self.state();
-        state.open += 1;
-        Open { session: state.session, presence: self.clone() }
+        self.state().open += 1;
+        Open(self.clone())
     }
 
-    /// Notes that nobody is to be counted on whose call is not open.
-    pub fn leave(&self) {
+    /// Notes that a host has gone that was seen last. Calls that are open still tell of others.
+    pub fn left(&self) {
         self.state().seen = None;
-    }
-
-    /// Forgets the hosts that were there: what is open of theirs is no sign of anybody.
-    pub fn reset(&self) {
-        let mut state = self.state();
-        *state = State { session: state.session + 1, ..State::default() };
     }
 }
 
 /// An open call.
 #[derive(Debug)]
-pub struct Open {
-    presence: Presence,
-    session: u64,
-}
+pub struct Open(Presence);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut state = self.presence.state();
-        if state.session == self.session {
-            state.open -= 1;
-            state.seen = Some(Instant::now());
-        }
+        let mut state = self.0.state();
+        state.open -= 1;
+        state.seen = Some(Instant::now());
     }
 }

@@ -5,7 +5,8 @@ Each library has a module `host_NAME` with:
   LEGACY      how a connection can be opened that is of the legacy era
   MODERN      and of the modern one; empty where the library does not know it
   REFUSED     the status and code of an HTTP answer when the model raised Refused(-1, …)
-  CONCURRENT  whether it answers several sampling requests at once, and drops what nobody waits for
+  CONCURRENT  whether it answers several sampling requests at once, drops what nobody waits for, and
+              tells when it gives a call up
   start(era, model, stderr, tools, args)  an async context manager that gives a Connection
 
 A model is a coroutine function that gets a Heard and returns a text or a ToolUse, or raises Refused.
@@ -61,7 +62,8 @@ class Refused(Exception):
 class Result:
     """A tool's result."""
 
-    text: str
+    text: str  # of all blocks
+    first: str  # of the first one
     data: dict | None = field(repr=False)
     is_error: bool
     images: int = 0

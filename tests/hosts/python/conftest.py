@@ -48,12 +48,11 @@ def stderr():
 
 # How connections are opened: the library's side of it, and the binary's arguments.
 LEGACY = [pytest.param((era, []), id=era) for era in kind.LEGACY]
+# It does not ask; what it sends is modern.
+UNASKED = [pytest.param((era, []), id="modern unasked") for era in kind.MODERN if era != "auto"]
 MODERN = [
     pytest.param((era, ["--era", "modern"]), id=f"modern by {era}") for era in kind.MODERN
-] + [
-    # It does not ask; what it sends is modern.
-    pytest.param((era, []), id="modern unasked") for era in kind.MODERN if era != "auto"
-]
+] + UNASKED
 
 
 @pytest.fixture(params=LEGACY)

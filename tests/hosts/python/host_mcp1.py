@@ -23,6 +23,7 @@ class Connection(common.Connection):
         result = await self.session.call_tool(tool, arguments or {}, progress_callback=progress)
         return common.Result(
             text="".join(block.text for block in result.content if block.type == "text"),
+            first=result.content[0].text,
             data=result.structuredContent,
             is_error=result.isError,
             images=sum(block.type == "image" for block in result.content),

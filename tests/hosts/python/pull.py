@@ -3,6 +3,7 @@ as that tool's description says, and brings its answer with the next call.
 """
 
 import contextlib
+import json
 
 import common
 
@@ -10,12 +11,13 @@ import common
 ARGS = ["--backend", "pull", "--host-wait", f"{common.PATIENCE}s"]
 
 
-def requests_of(result):
-    """The requests that a result hands out: none when it says to call again."""
-    data = result.data or {}
-    if "requests" in data:
-        return data["requests"]
-    return [data] if data.get("request_id") else []
+def request_of(result):
+    """The request that a result hands out: none when it says to call again. With images there are
+    blocks only, of which the first says what else would be the structured content.
+    """
+    data = result.data or json.loads(result.first)
+    assert "more" not in data
+    return data if data["pending"] else None
 
 
 class Puller:
@@ -45,13 +47,12 @@ class Puller:
         self.calls += 1
         self.images += result.images
         assert not result.is_error, result.text
-        requests = requests_of(result)
-        if not requests:
+        request = request_of(result)
+        if not request:
             # A model reads no more than this.
             assert "next_request" in result.text, result.text
             self.idle += 1
             return None
-        [request] = requests
         self.taken.append(request)
         return {
             "request_id": request["request_id"],

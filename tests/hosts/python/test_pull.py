@@ -1,23 +1,37 @@
 """HTTP chats through a host that offers tools only, in both eras: its model pulls."""
 
+import os
+import socket
+import sys
+
 import anyio
+import loopback
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 import common
+import process
 import pull
 import web
-from conftest import LEGACY, MODERN, kind
+from conftest import LEGACY, NAME, UNASKED, kind
 from test_chats import PIXEL, WEATHER
 
 # How long two hours are, in waits of the usual length.
 TWO_HOURS = 2 * 60 * 60 // 45
+# How many calls a person stops one after the other.
+CANCELLED = 3 if kind.CONCURRENT else 1
 
 
-@pytest.fixture(params=LEGACY + MODERN)
-def start(request, stderr):
+# Who offers no sampling is served the modern era where it asks for it, so `auto` is modern here.
+@pytest.fixture(params=LEGACY + UNASKED)
+def era(request):
+    return request.param[0]
+
+
+@pytest.fixture
+def start(era, stderr):
     """Starts hosts without sampling."""
-    era, era_args = request.param
-    return lambda *args: kind.start(era, None, stderr, args=[*era_args, *pull.ARGS, *args])
+    return lambda *args: kind.start(era, None, stderr, args=[*pull.ARGS, *args])
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -50,6 +64,7 @@ async def test_the_loop_goes_on_through_two_hours_of_nothing(start):
         puller = pull.Puller(host, pull.echo)
         for _ in range(TWO_HOURS):
             assert await puller.turn() is None
+        assert (await host.status())["mcp"]["open_pulls"] == 0
         answers = []
 
         async def ask():
@@ -72,13 +87,15 @@ async def test_a_model_may_ask_for_a_shorter_wait(start):
 
 async def test_what_a_cancelled_call_would_have_brought_comes_with_the_next(start):
     # Not every library tells the server that it cancelled; then the lease has to end.
-    async with start("--lease", "1s") as host, anyio.create_task_group() as group:
-        async with anyio.create_task_group() as cancelled:
-            cancelled.start_soon(pull.Puller(host, pull.echo).turn)
-            # Once the second of these is answered, the call before it has been read.
-            await host.status()
-            await host.status()
-            cancelled.cancel_scope.cancel()
+    args = [] if kind.CONCURRENT else ["--lease", "1s"]
+    async with start(*args) as host, anyio.create_task_group() as group:
+        for _ in range(CANCELLED):
+            async with anyio.create_task_group() as cancelled:
+                cancelled.start_soon(pull.Puller(host, pull.echo).turn)
+                # Once the second of these is answered, the call before it has been read.
+                await host.status()
+                await host.status()
+                cancelled.cancel_scope.cancel()
         async with pull.pulling(group, host):
             assert (await web.complete(await host.address(), "Hello")).text == "echo: Hello"
 
@@ -106,9 +123,9 @@ async def test_what_a_model_took_and_forgot_is_handed_out_again(start):
 
 
 async def test_a_reply_to_nothing_is_refused_by_name(start):
-    async with start() as host:
+    async with start("--pull-wait", "10ms") as host:
         reply = {"request_id": "no-such-request", "content": "Hello"}
-        told = await host.call("next_request", {"reply": reply, "wait_seconds": 1})
+        told = await host.call("next_request", {"reply": reply})
         assert "no-such-request" in told.text
 
 
@@ -123,6 +140,45 @@ async def test_a_host_that_ends_in_the_middle_has_its_clients_told(start):
 
             group.start_soon(ask)
             assert await pull.Puller(host, pull.echo).turn()
+    assert answers[0].status == 503
+
+
+async def test_a_host_that_is_killed_in_the_middle_has_its_clients_told_and_leaves_nothing(era):
+    command = [sys.executable, process.__file__, NAME, era, *pull.ARGS]
+    paths = {"PYTHONPATH": os.path.dirname(loopback.__file__)}
+    async with (
+        await anyio.open_process(command, stderr=None, env=os.environ | paths) as host,
+        anyio.create_task_group() as group,
+    ):
+        told = BufferedByteReceiveStream(host.stdout)
+
+        async def line():
+            with anyio.fail_after(common.PATIENCE):
+                return (await told.receive_until(b"\n", 1000)).decode()
+
+        name, port = (await line()).split()
+        answers = []
+
+        async def ask():
+            answers.append(await web.complete((name, int(port)), "Hello"))
+
+        group.start_soon(ask)
+        assert await line() == "taken: USER: Hello"
+        assert answers == []
+        host.kill()
+
+        async def gone():
+            try:
+                address = (name, int(port))
+                with await web.in_thread(socket.create_connection, address, common.PATIENCE):
+                    return False
+            except ConnectionResetError:
+                # It closes in this very moment.
+                return False
+            except ConnectionRefusedError:
+                return True
+
+        await web.until(gone)
     assert answers[0].status == 503
 
 

@@ -33,6 +33,7 @@ def result(told):
     """A tool's result."""
     return common.Result(
         text="".join(block.text for block in told.content if block.type == "text"),
+        first=told.content[0].text,
         data=told.structured_content,
         is_error=told.is_error,
         images=sum(block.type == "image" for block in told.content),
