@@ -91,17 +91,23 @@ pub enum Note {
     Events(Vec<Event>),
     /// A host has fetched it.
     Leased {
+        /// The name under which it has it.
+        handle: Handle,
         /// By this way.
         way: &'static str,
         /// By when it is expected to answer.
         until: Instant,
     },
-    /// The host that had it will not answer; it can be offered again.
-    Returned,
+    /// The host that had it under this name will not answer; it can be offered again.
+    Returned(Handle),
+    /// Who came to fetch it takes no tools as such; it is to be offered in words.
+    InWords,
     /// It stood in line, and its turn has come.
     Turn,
     /// There was nobody to ask, and a host has appeared.
     Hosts,
+    /// The bridge stops, and tells so.
+    Stops(Failure),
 }
 
 /// How a call left the table.
@@ -247,11 +253,16 @@ impl Exchange {
         self.table().waiting.get(&handle.call).is_some_and(|w| w.turn == handle.turn)
     }
 
+    /// Whether it was handed to somebody else since it was handed out under this name.
+    pub fn has_moved(&self, handle: Handle) -> bool {
+        self.table().waiting.get(&handle.call).is_some_and(|w| w.turn != handle.turn)
+    }
+
     /// Notes that the host will not answer what it got under this name.
     pub fn give_back(&self, handle: Handle) {
         let table = self.table();
         if let Some(waiting) = table.waiting.get(&handle.call).filter(|w| w.turn == handle.turn) {
-            waiting.note(Note::Returned);
+            waiting.note(Note::Returned(handle));
         }
     }
 
@@ -326,12 +337,11 @@ impl Exchange {
         Some(Taken { age: waiting.since.elapsed(), ..waiting.taken })
     }
 
-    /// Tells everybody who waits that it has failed. Each then closes its own calls, and so learns
+    /// Tells everybody who waits why the bridge stops. Each then closes its own calls, and so learns
     /// which of them the host must be told of.
     pub fn fail_all(&self, failure: &Failure) {
         let table = self.table();
-        let failed = || Note::Events(vec![Event::Failed(failure.clone())]);
-        table.waiting.values().for_each(|waiting| waiting.note(failed()));
+        table.waiting.values().for_each(|waiting| waiting.note(Note::Stops(failure.clone())));
     }
 
     /// How many calls wait now.

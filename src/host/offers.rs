@@ -157,12 +157,12 @@ impl Offers {
     fn lease(&self, offer: Offer, fetch: Fetch) -> Option<Lease> {
         if offer.native && !fetch.native {
             // It comes back in words.
-            self.exchange.note(offer.id, Note::Returned);
+            self.exchange.note(offer.id, Note::InWords);
             return None;
         }
         let handle = self.exchange.hand_out(offer.id, fetch.way, offer.announced)?;
         let until = Instant::now() + fetch.lease;
-        self.exchange.note(offer.id, Note::Leased { way: fetch.way, until });
+        self.exchange.note(offer.id, Note::Leased { handle, way: fetch.way, until });
         Some(Lease { handle, offer })
     }
 }

@@ -107,13 +107,38 @@ impl<'t, 'a> Asked<'t, 'a> {
             Err(_) if Instant::now() < self.host_until || post.at == At::Leased => None,
             Err(failure) => return Err(failure),
         };
+        match (self.put(choice, way, ask), relay.hosts.fallback()) {
+            // The host does not read, or is closed.
+            (Err(failure), Some(fallback))
+                if failure.kind == FailureKind::Unavailable
+                    && way.is_some_and(|way| way.name() != fallback.name()) =>
+            {
+                self.put(choice, Some(fallback), ask)
+            }
+            (put, _) => put,
+        }
+    }
+
+    /// Asks for one choice by this way, or offers it to whoever may come.
+    fn put(
+        &mut self,
+        choice: usize,
+        way: Option<&'a dyn Way>,
+        ask: &mut Ask,
+    ) -> Result<(), Failure> {
+        let relay = self.trip.relay;
+        let Some(post) = self.posts.get(choice).copied() else { return Ok(()) };
         let same = match (way, post.way) {
             (Some(way), Some(before)) => way.name() == before.name(),
             (None, None) => post.at == At::Offers,
             _ => false,
         };
+        if same && post.at == At::Offers {
+            // Nobody has had it, so that it keeps its place in the line.
+            return Ok(());
+        }
         let id = self.id(choice);
-        if !same && post.at == At::Offers && !relay.hosts.offers.withdraw(id) {
+        if post.at == At::Offers && !relay.hosts.offers.withdraw(id) {
             // A host fetches it in this very moment, which a note is about to say.
             self.set(choice, Post { look: None, ..post });
             return Ok(());
@@ -155,20 +180,29 @@ impl<'t, 'a> Asked<'t, 'a> {
     /// Takes a note on one choice; what of it the client gets now.
     fn take(&mut self, choice: usize, note: Note, ask: &mut Ask) -> Result<Vec<Event>, Failure> {
         let Some(post) = self.posts.get(choice).copied() else { return Ok(Vec::new()) };
+        let relay = self.trip.relay;
         match note {
+            Note::Stops(failure) => return Err(failure),
             Note::Events(events) => return self.answered(choice, events, ask),
-            Note::Leased { way, until } => {
-                let way = self.trip.relay.hosts.named(way);
+            // It has gone elsewhere in that very moment.
+            Note::Leased { handle, .. } | Note::Returned(handle)
+                if relay.exchange.has_moved(handle) => {}
+            Note::Leased { way, until, .. } => {
+                let way = relay.hosts.named(way);
                 if let Some(way) = way {
                     self.trip.goes_by(way, ask);
                 }
                 self.set(choice, Post { way, at: At::Leased, look: Some(until), ..post });
             }
-            Note::Returned => self.offer_again(choice, ask, true)?,
+            Note::Returned(_) => self.offer_again(choice, ask, true)?,
+            Note::InWords if post.at == At::Offers => {
+                self.set(choice, Post { at: At::Nobody, look: None, ..post });
+                self.put(choice, Some(&relay.hosts.pull), ask)?;
+            }
             Note::Turn if post.at == At::Line => self.place(choice, ask)?,
             Note::Hosts if post.way.is_none() => self.place(choice, ask)?,
             // It has been placed elsewhere since.
-            Note::Turn | Note::Hosts => {}
+            Note::Turn | Note::Hosts | Note::InWords => {}
         }
         Ok(Vec::new())
     }
@@ -194,7 +228,7 @@ impl<'t, 'a> Asked<'t, 'a> {
                     && !self.reading.has_begun(choice)
                     && self.ticket.again(choice).is_some() =>
             {
-                self.set(choice, Post::default());
+                self.set(choice, Post { unanswered: post.unanswered, ..Post::default() });
                 return self.place(choice, ask).map(|()| Vec::new()).map_err(|_| failure);
             }
             Err(failure) => return Err(failure),

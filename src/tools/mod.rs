@@ -204,11 +204,17 @@ impl ToolBox {
             wait: number(&arguments, "wait_seconds").map(Duration::from_secs),
             limit: self.hosts.longest_call(&client),
             most: number(&arguments, "max").unwrap_or(1) as usize,
-            replied,
+            replied: replied.clone(),
         };
         match self.hosts.pull.next(next) {
             Ok(()) => Answer::Open,
-            Err(why) => Answer::Done(Outcome::error(why)),
+            Err(why) => {
+                let mut outcome = Outcome::error(why);
+                if !replied.is_empty() {
+                    outcome.structured["replied"] = replied.into();
+                }
+                Answer::Done(outcome)
+            }
         }
     }
 

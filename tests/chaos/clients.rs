@@ -29,6 +29,7 @@ pub fn run(stage: &Stage, number: usize, mut random: Random) {
         let question = Question { stage, life: &life, dialect, stream, token: &token, text: &text };
         if random.percent(10) {
             stage.count("clients left");
+            stage.note(&token, |record| record.left = true);
             question.leave(&mut random);
         } else {
             let keep = random.percent(90);
@@ -116,7 +117,15 @@ impl Question<'_> {
             true
         } else if is(504) && message.contains("no answer within") {
             self.stage.count("timeouts");
-            let is_late = record.ended.is_none_or(|ended| ended.elapsed() < SLOW);
+            let is_late = match self.stage.lease {
+                None => record.ended.is_none_or(|ended| ended.elapsed() < SLOW),
+                // Whatever was not answered is to be asked again.
+                Some(lease) => {
+                    let last = record.asked.max(record.ended);
+                    last.is_some_and(|last| last.elapsed() < lease + SLOW)
+                        || self.life.stalled_since(begun)
+                }
+            };
             is_late && begun.elapsed() >= TIMEOUT.0
         } else if is(503)
             && ["has gone", "server is stopping"].iter().any(|said| message.contains(said))
