@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 
 const CLIENTS: usize = 64;
 /// For how long the bridge waits for a host's answer, as a time and as the setting.
-const TIMEOUT: (Duration, &str) = (Duration::from_secs(5), "5s");
+const TIMEOUT: (Duration, &str) = (Duration::from_secs(8), "8s");
 /// For how long a host has what it fetched, as a time and as the setting.
 const LEASE: (Duration, &str) = (Duration::from_secs(1), "1s");
 

@@ -325,12 +325,14 @@ impl<'t, 'a> Asked<'t, 'a> {
 
     /// Ends what is not over, and tells the hosts that have it.
     pub fn close(&self, how: Ended, reason: &str) {
-        for id in self.ticket.close(how) {
-            let choice = self.ticket.ids().iter().position(|own| *own == id);
-            let post = choice.and_then(|choice| self.posts.get(choice));
-            if let Some(post) = post {
-                let way = post.way.unwrap_or(&self.trip.relay.hosts.pull);
-                way.withdraw(id, reason);
+        let hosts = &self.trip.relay.hosts;
+        let closed = self.ticket.close(how);
+        for (id, post) in self.ticket.ids().iter().zip(&self.posts) {
+            if closed.contains(id) {
+                post.way.unwrap_or(&hosts.pull).withdraw(*id, reason);
+            } else if matches!(post.at, At::Offers | At::Leased) {
+                // It was answered in that very moment.
+                hosts.offers.withdraw(*id);
             }
         }
     }

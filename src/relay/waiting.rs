@@ -6,8 +6,10 @@ use crate::exchange::{Note, Ticket};
 use crate::http::Responder;
 use std::time::{Duration, Instant};
 
-/// How often a waiting request looks whether its client is still there.
+/// How often a waiting request looks whether its client is still there, at first and when it has
+/// waited for long: many that wait must not keep the processor busy.
 const TICK: Duration = Duration::from_secs(1);
+const SLOWEST_TICK: Duration = Duration::from_secs(5);
 
 /// What a wait came to.
 pub(super) enum Woken {
@@ -31,7 +33,8 @@ impl Trip<'_> {
         responder: &mut dyn Responder,
     ) -> Woken {
         loop {
-            let tick = self.seen.get() + TICK;
+            let tick = (self.seen.get() - self.started) / 8;
+            let tick = self.seen.get() + tick.clamp(TICK, SLOWEST_TICK);
             let until = [Some(tick), deadline, due].into_iter().flatten().min().unwrap_or(tick);
             let note = ticket.next(until);
             let now = Instant::now();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// A bridge that is given an answer may be slow to pass it on, on a machine that has other work;
 /// so much of the time that a client waits is left for that.
-const SLOW: Duration = Duration::from_secs(3);
+const SLOW: Duration = Duration::from_secs(5);
 
 /// Asks until the run is over.
 pub fn run(stage: &Stage, number: usize, mut random: Random) {

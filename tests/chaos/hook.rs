@@ -155,7 +155,7 @@ impl Hook {
             keys: questions.iter().map(|asked| asked.id.clone()).collect(),
             responses: Map::new(),
             stage: Stage::Held,
-            due: Instant::now() + self.random.millis(0..1500),
+            due: Instant::now() + self.random.millis(0..1200),
         });
         Ok(questions)
     }
@@ -238,7 +238,7 @@ impl Kind for Hook {
             }
         }
         let most = match mood {
-            Mood::Wild => *self.random.one_of(&[1, 1, 1, 1, 2, 3]),
+            Mood::Wild => *self.random.one_of(&[1, 1, 2, 3, 4]),
             _ => 1,
         };
         if open < most {

@@ -74,7 +74,7 @@ impl<'a> Host<'a> {
         let status = host.answer_to("chaos-status");
         let url = status["listen_url"].as_str().unwrap_or_else(|| panic!("no address: {status}"));
         let addr = url.strip_prefix("http://").unwrap().parse().unwrap();
-        host.held = host.pipes.held();
+        let before = host.pipes.held();
         host.mood = Mood::Calm;
         ask(addr);
         let deadline = Instant::now() + PATIENCE;
@@ -83,6 +83,13 @@ impl<'a> Host<'a> {
             assert!(Instant::now() < deadline, "the first question: {}", host.pipes.told());
         }
         host.stage.note("tok-0-0-x", |record| record.over = false);
+        // Who listens has all its descriptors once it has served somebody.
+        while host.call("runtime_status", json!({}))["http"]["connections"] != 0 {
+            assert!(Instant::now() < deadline, "the first connection stays: {}", host.pipes.told());
+        }
+        let after = host.pipes.held();
+        host.held =
+            before.zip(after).map(|((threads, _), (_, descriptors))| (threads, descriptors));
         let life = Life::new(addr);
         host.life = Some(life.clone());
         host.stage.set_life(life);
