@@ -119,11 +119,10 @@ impl Question<'_> {
             self.stage.count("timeouts");
             let is_late = match self.stage.lease {
                 None => record.ended.is_none_or(|ended| ended.elapsed() < SLOW),
-                // Whatever was not answered is to be asked again.
+                // Whatever was not answered is to be asked again by a host that reads.
                 Some(lease) => {
-                    let last = record.asked.max(record.ended);
-                    last.is_some_and(|last| last.elapsed() < lease + SLOW)
-                        || self.life.stalled_since(begun)
+                    let last = record.asked.max(record.ended).unwrap_or(begun);
+                    last.elapsed().saturating_sub(self.life.stalled_for(last)) < lease + SLOW
                 }
             };
             is_late && begun.elapsed() >= TIMEOUT.0

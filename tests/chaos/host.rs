@@ -138,7 +138,11 @@ impl<'a> Host<'a> {
 
     /// Some time from `from` on: mostly soon, and never the order in which the questions came.
     fn after(&mut self, from: Instant) -> Instant {
-        let most = *self.random.one_of(&[1, 20, 100, 600]);
+        let most = match self.stage.lease {
+            None => *self.random.one_of(&[1, 20, 100, 600]),
+            // At times so late that somebody else may have the question.
+            Some(_) => *self.random.one_of(&[1, 20, 100, 600, 2500]),
+        };
         from + self.random.millis(0..most)
     }
 
@@ -306,7 +310,8 @@ impl<'a> Host<'a> {
             self.stage.count("stalls");
             life.stall();
             self.pipes.stall(true);
-            let time = match self.random.percent(25) {
+            // A host that fetches what it is asked is never written to for long.
+            let time = match self.stage.lease.is_none() && self.random.percent(25) {
                 true => TIMEOUT.0 + self.random.millis(500..1500),
                 false => self.random.millis(50..1000),
             };

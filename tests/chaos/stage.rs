@@ -35,6 +35,16 @@ impl Life {
         }
     }
 
+    /// For how long the host did not read since `then`.
+    pub fn stalled_for(&self, then: Instant) -> Duration {
+        let stalls = self.stalls.lock().unwrap();
+        let time = |(begin, end): &(Instant, Option<Instant>)| {
+            let end = end.unwrap_or_else(Instant::now);
+            end.saturating_duration_since(then.max(*begin))
+        };
+        stalls.iter().map(time).sum()
+    }
+
     /// Whether the host did not read at some time since `begun`.
     pub fn stalled_since(&self, begun: Instant) -> bool {
         self.stalls.lock().unwrap().iter().any(|(_, end)| end.is_none_or(|end| end >= begun))
