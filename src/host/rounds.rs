@@ -102,7 +102,7 @@ impl Rounds {
                 // SDK clients drop a whole round without a word when one of its requests is
                 // refused; with no other call open this is the same host, beginning anew.
                 if !was_open {
-                    self.give_back_all();
+                    self.give_back_out();
                 }
                 1
             }
@@ -158,16 +158,22 @@ impl Rounds {
         }
     }
 
-    fn give_back_all(&self) {
-        let rounds = std::mem::take(&mut *self.states.out());
-        let handles = rounds.into_iter().flat_map(|round| round.handles);
-        handles.for_each(|handle| self.exchange.give_back(handle));
+    /// Offers again what is out. Should it be answered after all, that holds until somebody else
+    /// has it.
+    fn give_back_out(&self) {
+        let mut handles = Vec::new();
+        for round in self.states.out().iter_mut().filter(|round| !round.returned) {
+            round.returned = true;
+            handles.extend(round.handles.iter().copied());
+        }
+        handles.into_iter().for_each(|handle| self.exchange.give_back(handle));
     }
 
     /// Forgets the hosts that were there, for another session has begun.
     pub fn reset(&self) {
         self.fetching.reset();
-        self.give_back_all();
+        self.give_back_out();
+        self.states.out().clear();
     }
 }
 
@@ -234,6 +240,8 @@ struct Out {
     nonce: String,
     leg: u32,
     handles: Vec<Handle>,
+    /// Whether they were offered again, since the call seemed to be given up.
+    returned: bool,
     until: Instant,
 }
 
@@ -270,7 +278,7 @@ impl States {
         if out.len() == OUT {
             out.pop_front();
         }
-        out.push_back(Out { nonce, leg, handles, until });
+        out.push_back(Out { nonce, leg, handles, returned: false, until });
         let mac = self.mac(&said);
         format!("{said}.{mac}")
     }

@@ -137,6 +137,17 @@ impl<'t, 'a> Asked<'t, 'a> {
             // Nobody has had it, so that it keeps its place in the line.
             return Ok(());
         }
+        let pull = &relay.hosts.pull;
+        if let Some(way) = way
+            && (post.at, post.way.is_none()) == (At::Offers, true)
+            && way.name() == pull.name()
+        {
+            // What is offered to whoever may come stands there already as this way offers it.
+            self.trip.goes_by(way, ask);
+            let look = pull.fetching.until().or_else(|| Some(Instant::now()));
+            self.set(choice, Post { way: Some(way), look, ..post });
+            return Ok(());
+        }
         let id = self.id(choice);
         if post.at == At::Offers && !relay.hosts.offers.withdraw(id) {
             // A host fetches it in this very moment, which a note is about to say.

@@ -121,8 +121,11 @@ impl Question<'_> {
                 None => record.ended.is_none_or(|ended| ended.elapsed() < SLOW),
                 // Whatever was not answered is to be asked again by a host that reads.
                 Some(lease) => {
-                    let last = record.asked.max(record.ended).unwrap_or(begun);
-                    last.elapsed().saturating_sub(self.life.stalled_for(last)) < lease + SLOW
+                    let last = record.asked.max(record.ended);
+                    // One that was never fetched had others before it, at a slow host.
+                    last.is_none_or(|last| {
+                        last.elapsed().saturating_sub(self.life.stalled_for(last)) < lease + SLOW
+                    })
                 }
             };
             is_late && begun.elapsed() >= TIMEOUT.0

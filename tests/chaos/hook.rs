@@ -43,7 +43,8 @@ enum State {
 
 struct Round {
     state: String,
-    keys: Vec<String>,
+    /// Each with the client's word in it.
+    keys: Vec<(String, String)>,
     responses: Map<String, Value>,
     stage: Stage,
     /// When it is sent, whatever has been answered.
@@ -88,7 +89,13 @@ impl Hook {
     fn send(&mut self, at: usize) -> Value {
         let round = &mut self.rounds[at];
         round.stage = Stage::Sent;
-        let responses = std::mem::take(&mut round.responses);
+        let mut responses = std::mem::take(&mut round.responses);
+        for (key, token) in &round.keys {
+            // Somebody else has it now, so that no answer of this round is to be taken.
+            if self.names.is_former(key) {
+                responses.insert(key.clone(), sampled(&wrong_answer(token)));
+            }
+        }
         let state = round.state.clone();
         self.leg(State::Fresh, json!({"requestState": state, "inputResponses": responses}))
     }
@@ -118,7 +125,7 @@ impl Hook {
     /// Says something under a key that a round did not ask for.
     fn stray(&mut self, key: &str, response: Value) {
         let others = |round: &&mut Round| {
-            round.stage == Stage::Held && !round.keys.iter().any(|known| known == key)
+            round.stage == Stage::Held && !round.keys.iter().any(|(known, _)| known == key)
         };
         if let Some(round) = self.rounds.iter_mut().rev().take(20).find(others) {
             round.responses.insert(key.to_owned(), response);
@@ -129,7 +136,7 @@ impl Hook {
     fn tamper(&mut self, response: &Value) -> Vec<Value> {
         let held = |round: &&Round| round.stage == Stage::Held && !round.keys.is_empty();
         let Some(round) = self.rounds.iter().rev().take(20).find(held) else { return Vec::new() };
-        let (mut state, key) = (round.state.clone(), round.keys[0].clone());
+        let (mut state, key) = (round.state.clone(), round.keys[0].0.clone());
         let at = self.random.of(0..state.len());
         let other = if state.as_bytes()[at] == b'0' { "1" } else { "0" };
         state.replace_range(at..=at, other);
@@ -150,12 +157,14 @@ impl Hook {
         if questions.len() > MOST {
             return Err(format!("too many at once: {result}"));
         }
+        // Some are kept until others have their questions.
+        let most = *self.random.one_of(&[300, 300, 800, 2500]);
         self.rounds.push(Round {
             state: state.to_owned(),
-            keys: questions.iter().map(|asked| asked.id.clone()).collect(),
+            keys: questions.iter().map(|asked| (asked.id.clone(), asked.token.clone())).collect(),
             responses: Map::new(),
             stage: Stage::Held,
-            due: Instant::now() + self.random.millis(0..1200),
+            due: Instant::now() + self.random.millis(0..most),
         });
         Ok(questions)
     }
@@ -227,7 +236,7 @@ impl Kind for Hook {
             if round.stage != Stage::Held {
                 continue;
             }
-            let is_whole = round.keys.iter().all(|key| round.responses.contains_key(key));
+            let is_whole = round.keys.iter().all(|(key, _)| round.responses.contains_key(key));
             if mood == Mood::Wild && self.random.percent(1) {
                 round.stage = Stage::Dropped;
                 continue;
@@ -238,7 +247,7 @@ impl Kind for Hook {
             }
         }
         let most = match mood {
-            Mood::Wild => *self.random.one_of(&[1, 1, 2, 3, 4]),
+            Mood::Wild => *self.random.one_of(&[1, 2, 3, 4, 6]),
             _ => 1,
         };
         if open < most {
