@@ -92,14 +92,16 @@ pub enum Note {
     Events(Vec<Event>),
     /// A host has fetched it.
     Leased {
+        /// The name under which it has it.
+        handle: Handle,
         /// By this way.
         way: &'static str,
         /// By when it is expected to answer.
         until: Instant,
     },
-    /// The host that had it will not answer; it can be offered again. When that is done, what is
-    /// in here is dropped, for whoever waits at the other end.
-    Returned(Option<Sender<()>>),
+    /// The host that had it under this name will not answer; it can be offered again. When that is
+    /// done, what else is in here is dropped, for whoever waits at the other end.
+    Returned(Handle, Option<Sender<()>>),
     /// It stood in line, and its turn has come.
     Turn,
     /// A host has appeared, or takes something else than before.
@@ -255,19 +257,27 @@ impl Exchange {
         self.table().waiting.get(&handle.call).is_some_and(|w| w.turn == handle.turn)
     }
 
+    /// Whether it was handed to somebody else since it was handed out under this name.
+    pub fn has_moved(&self, handle: Handle) -> bool {
+        self.table().waiting.get(&handle.call).is_some_and(|w| w.turn != handle.turn)
+    }
+
     /// Notes that the host will not answer what it got under this name. A clone of `hold` is dropped
     /// once the call is offered again, or over.
     pub fn give_back(&self, handle: Handle, hold: Option<&Sender<()>>) {
         let table = self.table();
         if let Some(waiting) = table.waiting.get(&handle.call).filter(|w| w.turn == handle.turn) {
-            waiting.note(Note::Returned(hold.cloned()));
+            waiting.note(Note::Returned(handle, hold.cloned()));
         }
     }
 
     /// Notes that no host will answer what was handed out so far.
     pub fn give_back_all(&self) {
         let table = self.table();
-        table.waiting.values().filter(|w| w.turn > 0).for_each(|w| w.note(Note::Returned(None)));
+        for (id, waiting) in table.waiting.iter().filter(|(_, waiting)| waiting.turn > 0) {
+            let handle = Handle { call: *id, turn: waiting.turn };
+            waiting.note(Note::Returned(handle, None));
+        }
     }
 
     /// Tells everybody that a host has appeared, or takes something else than before.

@@ -161,7 +161,7 @@ impl Offers {
     fn lease(&self, offer: Offer, fetch: Fetch) -> Option<Lease> {
         let handle = self.exchange.hand_out(offer.id, fetch.way, offer.announced)?;
         let until = Instant::now() + fetch.lease;
-        self.exchange.note(offer.id, Note::Leased { way: fetch.way, until });
+        self.exchange.note(offer.id, Note::Leased { handle, way: fetch.way, until });
         Some(Lease { handle, offer })
     }
 }

@@ -93,7 +93,7 @@ impl<'t, 'a> Asked<'t, 'a> {
 
     /// Asks for one choice by the way that is open.
     fn place(&mut self, choice: usize, ask: &mut Ask) -> Result<(), Failure> {
-        let (trip, relay) = (self.trip, self.trip.relay);
+        let relay = self.trip.relay;
         let Some(post) = self.posts.get(choice).copied() else { return Ok(()) };
         let now = Instant::now();
         let alone = post.alone.unwrap_or(now);
@@ -110,6 +110,30 @@ impl<'t, 'a> Asked<'t, 'a> {
             Err(_) if now < host_until || post.at == At::Leased => (None, Some(alone)),
             Err(failure) => return Err(failure),
         };
+        match (self.put(choice, way, alone, ask), relay.hosts.fallback()) {
+            // The host does not read, or has closed its end.
+            (Err(failure), Some(fallback))
+                if failure.kind == FailureKind::Unavailable
+                    && way.is_some_and(|way| way.name() != fallback.name()) =>
+            {
+                self.put(choice, Some(fallback), None, ask)
+            }
+            (done, _) => done,
+        }
+    }
+
+    /// Asks for one choice by this way, or offers it to whoever may come; nobody was there `alone`
+    /// since then.
+    fn put(
+        &mut self,
+        choice: usize,
+        way: Option<&'a dyn Way>,
+        alone: Option<Instant>,
+        ask: &mut Ask,
+    ) -> Result<(), Failure> {
+        let (trip, relay) = (self.trip, self.trip.relay);
+        let Some(post) = self.posts.get(choice).copied() else { return Ok(()) };
+        let now = Instant::now();
         let is_new = way.map(Way::name) != post.way.map(Way::name);
         let native = way.is_some_and(|way| way.takes_tools());
         let asker = way.unwrap_or(&relay.hosts.pull);
@@ -155,7 +179,10 @@ impl<'t, 'a> Asked<'t, 'a> {
             // Whoever has it may answer for as long as somebody waits.
             (None, At::Leased) => None,
             // A way may open without a host of its own that says so.
-            (None, _) => Some(host_until.min(now + relay.lease)),
+            (None, _) => {
+                let host_until = alone.unwrap_or(now) + relay.host_wait;
+                Some(host_until.min(now + relay.lease))
+            }
         };
         self.set(choice, Post { way, at, look, alone, ..post });
         Ok(())
@@ -176,7 +203,10 @@ impl<'t, 'a> Asked<'t, 'a> {
         let Some(post) = self.posts.get(choice).copied() else { return Ok(Vec::new()) };
         match note {
             Note::Events(events) => return self.answered(choice, events, ask),
-            Note::Leased { way, until } => {
+            // It has gone elsewhere in that very moment.
+            Note::Leased { handle, .. } | Note::Returned(handle, _)
+                if self.trip.relay.exchange.has_moved(handle) => {}
+            Note::Leased { way, until, .. } => {
                 let way = self.trip.relay.hosts.named(way);
                 if let Some(way) = way {
                     self.trip.goes_by(way, ask);
@@ -184,7 +214,7 @@ impl<'t, 'a> Asked<'t, 'a> {
                 let (look, alone) = (Some(until), None);
                 self.set(choice, Post { way, at: At::Leased, look, alone, ..post });
             }
-            Note::Returned(hold) if matches!(post.at, At::Leased | At::Line | At::Host) => {
+            Note::Returned(_, hold) if matches!(post.at, At::Leased | At::Line | At::Host) => {
                 let offered = self.offer_again(choice, ask, true);
                 drop(hold);
                 offered?;
@@ -192,7 +222,7 @@ impl<'t, 'a> Asked<'t, 'a> {
             Note::Turn if post.at == At::Line => self.place(choice, ask)?,
             Note::Hosts if post.at == At::Offers => self.stay_or_move(choice, ask)?,
             // It has been placed elsewhere since, or has no need to move.
-            Note::Returned(_) | Note::Turn | Note::Hosts => {}
+            Note::Returned(..) | Note::Turn | Note::Hosts => {}
         }
         Ok(Vec::new())
     }
@@ -304,12 +334,14 @@ impl<'t, 'a> Asked<'t, 'a> {
 
     /// Ends what is not over, and tells the hosts that have it.
     pub fn close(&self, how: Ended, reason: &str) {
-        for id in self.ticket.close(how) {
-            let choice = self.ticket.ids().iter().position(|own| *own == id);
-            let post = choice.and_then(|choice| self.posts.get(choice));
-            if let Some(post) = post {
-                let way = post.way.unwrap_or(&self.trip.relay.hosts.pull);
-                way.withdraw(id, reason);
+        let hosts = &self.trip.relay.hosts;
+        let closed = self.ticket.close(how);
+        for (id, post) in self.ticket.ids().iter().zip(&self.posts) {
+            if closed.contains(id) {
+                post.way.unwrap_or(&hosts.pull).withdraw(*id, reason);
+            } else if matches!(post.at, At::Offers | At::Leased) {
+                // It was answered in that very moment.
+                hosts.offers.withdraw(*id);
             }
         }
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// A bridge that is given an answer may be slow to pass it on, on a machine that has other work;
 /// so much of the time that a client waits is left for that.
-const SLOW: Duration = Duration::from_secs(3);
+const SLOW: Duration = Duration::from_secs(5);
 
 /// Asks until the run is over.
 pub fn run(stage: &Stage, number: usize, mut random: Random) {
@@ -29,6 +29,7 @@ pub fn run(stage: &Stage, number: usize, mut random: Random) {
         let question = Question { stage, life: &life, dialect, stream, token: &token, text: &text };
         if random.percent(10) {
             stage.count("clients left");
+            stage.note(&token, |record| record.left = true);
             question.leave(&mut random);
         } else {
             let keep = random.percent(90);
@@ -116,7 +117,17 @@ impl Question<'_> {
             true
         } else if is(504) && message.contains("no answer within") {
             self.stage.count("timeouts");
-            let is_late = record.ended.is_none_or(|ended| ended.elapsed() < SLOW);
+            let is_late = match self.stage.lease {
+                None => record.ended.is_none_or(|ended| ended.elapsed() < SLOW),
+                // Whatever was not answered is to be asked again by a host that reads.
+                Some(lease) => {
+                    let last = record.asked.max(record.ended);
+                    // One that was never fetched had others before it, at a slow host.
+                    last.is_none_or(|last| {
+                        last.elapsed().saturating_sub(self.life.stalled_for(last)) < lease + SLOW
+                    })
+                }
+            };
             is_late && begun.elapsed() >= TIMEOUT.0
         } else if is(503)
             && ["has gone", "server is stopping"].iter().any(|said| message.contains(said))

@@ -2,7 +2,7 @@
 //! wrong ids, with failures and garbage, stops to read, dies, and is started anew.
 
 use super::garbage::garbage;
-use super::kind::{Asked, Deed, Kind, answer_to};
+use super::kind::{Asked, Deed, Kind, Mood, answer_to};
 use super::pipes::Pipes;
 use super::random::Random;
 use super::stage::{Life, Stage};
@@ -22,8 +22,9 @@ pub struct Host<'a> {
     kind: Box<dyn Kind>,
     pipes: Pipes,
     random: Random,
-    /// Whether it still misbehaves.
-    pub wild: bool,
+    pub mood: Mood,
+    /// How many threads and descriptors the bridge had before it was asked anything.
+    held: Option<(usize, usize)>,
     /// What it will do, and when.
     planned: BTreeMap<(Instant, u64), (Asked, Deed)>,
     /// What it will do once the client waits no more.
@@ -58,7 +59,8 @@ impl<'a> Host<'a> {
             kind,
             pipes,
             random,
-            wild: false,
+            mood: Mood::Quiet,
+            held: None,
             planned: BTreeMap::new(),
             late: Vec::new(),
             rest: Vec::new(),
@@ -72,6 +74,8 @@ impl<'a> Host<'a> {
         let status = host.answer_to("chaos-status");
         let url = status["listen_url"].as_str().unwrap_or_else(|| panic!("no address: {status}"));
         let addr = url.strip_prefix("http://").unwrap().parse().unwrap();
+        let before = host.pipes.held();
+        host.mood = Mood::Calm;
         ask(addr);
         let deadline = Instant::now() + PATIENCE;
         while !host.stage.record("tok-0-0-x").over {
@@ -79,10 +83,17 @@ impl<'a> Host<'a> {
             assert!(Instant::now() < deadline, "the first question: {}", host.pipes.told());
         }
         host.stage.note("tok-0-0-x", |record| record.over = false);
+        // Who listens has all its descriptors once it has served somebody.
+        while host.call("runtime_status", json!({}))["http"]["connections"] != 0 {
+            assert!(Instant::now() < deadline, "the first connection stays: {}", host.pipes.told());
+        }
+        let after = host.pipes.held();
+        host.held =
+            before.zip(after).map(|((threads, _), (_, descriptors))| (threads, descriptors));
         let life = Life::new(addr);
         host.life = Some(life.clone());
         host.stage.set_life(life);
-        host.wild = true;
+        host.mood = Mood::Wild;
         host
     }
 
@@ -96,7 +107,7 @@ impl<'a> Host<'a> {
             self.hear(&message);
             heard = self.pipes.hear(Duration::ZERO);
         }
-        let mut lines = self.kind.tick();
+        let mut lines = self.kind.tick(self.mood);
         for (asked, deed) in std::mem::take(&mut self.late) {
             match self.stage.record(&asked.token).over {
                 true => lines.extend(self.act(&asked, &deed)),
@@ -114,21 +125,35 @@ impl<'a> Host<'a> {
 
     fn hear(&mut self, message: &Value) {
         match self.kind.hear(message) {
-            Ok(questions) => questions.into_iter().for_each(|asked| self.plan(asked)),
+            Ok(questions) => {
+                for asked in questions {
+                    let now = Some(Instant::now());
+                    self.stage.note(&asked.token, |record| record.asked = now);
+                    self.plan(asked);
+                }
+            }
             Err(fault) => self.stage.fault(fault),
         }
     }
 
     /// Some time from `from` on: mostly soon, and never the order in which the questions came.
     fn after(&mut self, from: Instant) -> Instant {
-        let most = *self.random.one_of(&[1, 20, 100, 600]);
+        let most = match self.stage.lease {
+            None => *self.random.one_of(&[1, 20, 100, 600]),
+            // At times so late that somebody else may have the question.
+            Some(_) => *self.random.one_of(&[1, 20, 100, 600, 2500]),
+        };
         from + self.random.millis(0..most)
     }
 
     fn plan(&mut self, asked: Asked) {
         let now = Instant::now();
-        if !self.wild {
+        if self.mood != Mood::Wild {
             return self.will(now, &asked, Deed::Answer);
+        }
+        if self.stage.lease.is_some() && self.random.percent(8) {
+            self.past.push_back(asked);
+            return self.stage.count("forgotten");
         }
         let (soon, code) = (self.after(now), self.random.one_of(self.kind.codes()).0);
         let then = self.after(soon);
@@ -175,7 +200,7 @@ impl<'a> Host<'a> {
             }
             _ => self.stage.count("ignored"),
         }
-        if self.past.len() == 200 {
+        if self.past.len() >= 200 {
             self.past.pop_front();
         }
         self.past.push_back(asked);
@@ -202,7 +227,14 @@ impl<'a> Host<'a> {
 
     /// An id under which nobody waits: made up, broken, or of a question that has had its answer.
     fn wrong_id(&mut self, id: &str) -> Value {
-        let is_over = |past: &&Asked| self.stage.record(&past.token).ended.is_some();
+        // Where questions are leased, a reply may have come too late to end one.
+        let is_over = |past: &&Asked| {
+            let record = self.stage.record(&past.token);
+            match self.stage.lease {
+                None => record.ended.is_some(),
+                Some(_) => record.over && !record.left,
+            }
+        };
         let ended = self.past.iter().find(is_over).map(|past| past.id.clone());
         let shorter = id.get(..id.len().saturating_sub(1)).unwrap_or_default();
         match (self.random.of(0..6), ended) {
@@ -249,14 +281,14 @@ impl<'a> Host<'a> {
     fn write(&mut self, lines: &[Value]) {
         let mut out = std::mem::take(&mut self.rest);
         for line in lines {
-            if self.wild && self.random.percent(5) {
+            if self.mood == Mood::Wild && self.random.percent(5) {
                 self.stage.count("garbage lines");
                 out.extend(garbage(&mut self.random));
             }
             out.extend(line.to_string().bytes());
             out.push(b'\n');
         }
-        if !lines.is_empty() && self.wild && self.random.percent(10) {
+        if !lines.is_empty() && self.mood == Mood::Wild && self.random.percent(10) {
             self.stage.count("halved lines");
             self.rest = out.split_off(self.random.of(0..out.len()));
         }
@@ -269,16 +301,17 @@ impl<'a> Host<'a> {
     fn stall(&mut self) {
         let now = Instant::now();
         let Some(life) = &self.life else { return };
-        if self.reads_again.is_some_and(|then| now >= then || !self.wild) {
+        if self.reads_again.is_some_and(|then| now >= then || self.mood != Mood::Wild) {
             self.pipes.stall(false);
             life.stall_ends();
             self.reads_again = None;
             self.stalls_at = now + self.random.millis(500..4000);
-        } else if self.reads_again.is_none() && self.wild && now >= self.stalls_at {
+        } else if self.reads_again.is_none() && self.mood == Mood::Wild && now >= self.stalls_at {
             self.stage.count("stalls");
             life.stall();
             self.pipes.stall(true);
-            let time = match self.random.percent(25) {
+            // A host that fetches what it is asked is never written to for long.
+            let time = match self.stage.lease.is_none() && self.random.percent(25) {
                 true => TIMEOUT.0 + self.random.millis(500..1500),
                 false => self.random.millis(50..1000),
             };
@@ -317,13 +350,14 @@ impl<'a> Host<'a> {
     /// Goes on without mischief until all that was planned is done, and then until the bridge says
     /// that nothing is left in it.
     pub fn finish(&mut self) {
-        self.wild = false;
+        self.mood = Mood::Calm;
         let deadline = Instant::now() + PATIENCE;
         self.step();
         while !(self.planned.is_empty() && self.late.is_empty()) {
             assert!(Instant::now() < deadline, "what was planned is never due");
             self.step();
         }
+        self.mood = Mood::Quiet;
         loop {
             let status = self.call("runtime_status", json!({}));
             let (http, channel) = (&status["openai_api"], &status["channel"]);
@@ -332,12 +366,22 @@ impl<'a> Host<'a> {
                 &channel["pending_requests"],
                 &channel["pending_stream_requests"],
                 &status["http"]["connections"],
+                &status["openai_api"]["on_offer"],
+                &status["openai_api"]["in_line"],
+                &status["mcp"]["open_hooks"],
+                &status["mcp"]["open_pulls"],
             ];
-            if left.iter().all(|left| **left == 0) {
+            let held = self.pipes.held();
+            let no_more = |(now, before): ((usize, usize), (usize, usize))| {
+                now.0 <= before.0 && now.1 <= before.1
+            };
+            if left.iter().all(|left| **left == 0) && held.zip(self.held).is_none_or(no_more) {
                 break;
             }
             if Instant::now() >= deadline {
-                return self.stage.fault(format!("the bridge is never empty: {status}"));
+                let (before, said) = (self.held, "(threads, descriptors)");
+                let held = format!("{said} {held:?}, and {before:?} before it was asked anything");
+                return self.stage.fault(format!("the bridge is never empty: {held}; {status}"));
             }
         }
         self.look_back();
@@ -380,7 +424,7 @@ impl<'a> Host<'a> {
     fn answer_to(&mut self, id: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let lines = self.kind.tick();
+            let lines = self.kind.tick(self.mood);
             self.write(&lines);
             if let Some(message) = self.pipes.hear(TICK) {
                 if message["id"] == id && message.get("method").is_none() {

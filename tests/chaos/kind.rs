@@ -3,6 +3,7 @@
 //! A new kind is one file that implements [`Kind`], and a test in `tests/chaos.rs` that runs it.
 
 use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
 
 /// A question that a host was asked.
 #[derive(Debug, Clone)]
@@ -33,6 +34,17 @@ pub enum Deed {
     Stray(Value),
 }
 
+/// How a host behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// It misbehaves.
+    Wild,
+    /// It answers all that it is asked, soon.
+    Calm,
+    /// It lets its open calls of tools end, and opens none.
+    Quiet,
+}
+
 /// A kind of host: one session with one bridge.
 pub trait Kind: Send {
     /// The bridge's settings beyond those of every run.
@@ -49,7 +61,7 @@ pub trait Kind: Send {
 
     /// What it says by itself now, such as the next call of a tool that waits, or the answers that
     /// it has gathered. Called after every message and at least every 20 ms.
-    fn tick(&mut self) -> Vec<Value> {
+    fn tick(&mut self, _: Mood) -> Vec<Value> {
         Vec::new()
     }
 
@@ -72,6 +84,47 @@ pub trait Kind: Send {
     fn call(&mut self, id: &str, tool: &str, arguments: Value) -> Value {
         request(id, "tools/call", json!({"name": tool, "arguments": arguments}))
     }
+}
+
+/// The names under which a host was handed questions, where each handing-out has one of its own.
+#[derive(Default)]
+pub struct Names {
+    seen: HashSet<String>,
+    newest: HashMap<String, u64>,
+}
+
+impl Names {
+    /// Notes a name.
+    ///
+    /// # Errors
+    /// It came before.
+    pub fn note(&mut self, name: &str) -> Result<(), String> {
+        if !self.seen.insert(name.to_owned()) {
+            return Err(format!("{name} was handed out twice under this name"));
+        }
+        let (question, turn) = parts(name);
+        let newest = self.newest.entry(question.to_owned()).or_default();
+        *newest = turn.max(*newest);
+        Ok(())
+    }
+
+    /// Whether its question was handed out once more since, so that no answer under this name is
+    /// to be taken.
+    pub fn is_former(&self, name: &str) -> bool {
+        let (question, turn) = parts(name);
+        self.newest.get(question).is_some_and(|newest| *newest > turn)
+    }
+}
+
+/// A name as its question and which handing-out it is.
+pub fn parts(name: &str) -> (&str, u64) {
+    let (question, turn) = name.split_once('-').unwrap_or((name, "1"));
+    (question, turn.parse().expect("a name ends with a number"))
+}
+
+/// The host gives up its call of this id.
+pub fn cancelled(id: &str) -> Value {
+    json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}})
 }
 
 /// A request to the bridge.

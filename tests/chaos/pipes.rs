@@ -91,6 +91,15 @@ impl Pipes {
         self.end();
     }
 
+    /// How many threads and descriptors the bridge has, where the system tells.
+    pub fn held(&self) -> Option<(usize, usize)> {
+        let count = |what| {
+            let entries = std::fs::read_dir(format!("/proc/{}/{what}", self.child.id())).ok()?;
+            Some(entries.count())
+        };
+        Some((count("task")?, count("fd")?))
+    }
+
     /// Waits for the bridge to end by itself; `None` when it does not.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         let deadline = Instant::now() + PATIENCE;

@@ -35,6 +35,16 @@ impl Life {
         }
     }
 
+    /// For how long the host did not read since `then`.
+    pub fn stalled_for(&self, then: Instant) -> Duration {
+        let stalls = self.stalls.lock().unwrap();
+        let time = |(begin, end): &(Instant, Option<Instant>)| {
+            let end = end.unwrap_or_else(Instant::now);
+            end.saturating_duration_since(then.max(*begin))
+        };
+        stalls.iter().map(time).sum()
+    }
+
     /// Whether the host did not read at some time since `begun`.
     pub fn stalled_since(&self, begun: Instant) -> bool {
         self.stalls.lock().unwrap().iter().any(|(_, end)| end.is_none_or(|end| end >= begun))
@@ -50,12 +60,18 @@ pub struct Record {
     pub failures: Vec<(u16, String)>,
     /// When the first answer or failure was said to its end.
     pub ended: Option<Instant>,
+    /// When a host was asked it the last time.
+    pub asked: Option<Instant>,
     /// Its client waits no more.
     pub over: bool,
+    /// Its client went away, which a bridge may be slow to notice.
+    pub left: bool,
 }
 
 #[derive(Default)]
 pub struct Stage {
+    /// For how long a host has a question, where the bridge then asks again.
+    pub lease: Option<Duration>,
     records: Mutex<HashMap<String, Record>>,
     life: (Mutex<Option<Arc<Life>>>, Condvar),
     faults: Mutex<Vec<String>>,
@@ -65,6 +81,10 @@ pub struct Stage {
 }
 
 impl Stage {
+    pub fn new(lease: Option<Duration>) -> Stage {
+        Stage { lease, ..Stage::default() }
+    }
+
     /// The bridge that serves now; waits for one. `None` when no more is to be asked.
     pub fn life(&self) -> Option<Arc<Life>> {
         let mut life = self.life.0.lock().unwrap();
