@@ -59,8 +59,13 @@ fn run() -> Result<(), String> {
     let Some(options) = Options::read()? else { return Ok(()) };
     let subjects = vs::subjects(&options)?;
     let results = Results { about: about(&options), ..Results::default() };
-    let mut bench =
-        Bench { options: &options, subjects: &subjects, results, began: Instant::now() };
+    let mut bench = Bench {
+        options: &options,
+        subjects: &subjects,
+        results,
+        began: Instant::now(),
+        out: Vec::new(),
+    };
     for (name, measure) in measures::ALL {
         if options.wants(name) {
             measure(&mut bench)?;

@@ -40,9 +40,9 @@ enum Of {
     Most(f64, &'static str),
 }
 
-const ONE: &[(&str, &str)] = &[("clients", "1 client"), ("cores", "one")];
-const EIGHT: &[(&str, &str)] = &[("clients", "8 clients"), ("cores", "all")];
-const SIXTY_FOUR: &[(&str, &str)] = &[("clients", "64 clients"), ("cores", "all")];
+const ONE: &[(&str, &str)] = &[("clients", "1 client"), ("cores", "one core")];
+const EIGHT: &[(&str, &str)] = &[("clients", "8 clients"), ("cores", "all cores")];
+const SIXTY_FOUR: &[(&str, &str)] = &[("clients", "64 clients"), ("cores", "all cores")];
 
 const PROMISES: [Promise; 12] = [
     Promise {

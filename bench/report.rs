@@ -186,21 +186,7 @@ pub fn renewed(markdown: &str, results: &Results) -> Result<String, String> {
         let ratio = figure.ratio(MODELTAP);
         let ratio =
             ratio.map_or("-".into(), |r| format!("{:.2} ({:.2}–{:.2})", r.median, r.low, r.high));
-        let case: Vec<_> = figure
-            .case
-            .iter()
-            .skip(1)
-            .map(|(name, value)| match *name {
-                "cores" => {
-                    if value == "one" {
-                        "one core".into()
-                    } else {
-                        "all cores".to_owned()
-                    }
-                }
-                _ => value.clone(),
-            })
-            .collect();
+        let case: Vec<_> = figure.case.iter().skip(1).map(|(_, value)| value.as_str()).collect();
         let (floor, own) = (median(FLOOR), median(MODELTAP));
         let _ = writeln!(table, "| {} | {floor} | {own} | {ratio} |", case.join(", "));
     }

@@ -107,8 +107,8 @@ impl Results {
         }
     }
 
-    /// Adds what grows with a number in the case `by` of the figures of this measure and metric that
-    /// fit.
+    /// Adds what grows with the number above zero that the case has as `by`, of the figures of this
+    /// measure and metric that fit.
     pub fn grow(
         &mut self,
         title: &'static str,
@@ -123,7 +123,8 @@ impl Results {
         let mut growth = Growth { title, x, unit: "", subjects: Vec::new() };
         for figure in figures {
             let at = figure.case.iter().find(|(name, _)| *name == by);
-            let Some(at) = at.and_then(|(_, value)| number(value)) else { continue };
+            let at = at.and_then(|(_, value)| number(value)).filter(|at| *at > 0.0);
+            let Some(at) = at else { continue };
             growth.unit = figure.unit;
             for (name, _) in &figure.rounds {
                 let Some(spread) = figure.spread(name) else { continue };

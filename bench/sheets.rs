@@ -12,13 +12,11 @@ pub fn all(results: &Results) -> Vec<(&'static str, String)> {
 
 fn latency(results: &Results) -> Vec<Panel> {
     let panels = results.distributions.iter().map(|of| {
-        let cores = of.case.iter().find(|(name, _)| *name == "cores");
-        let is_one = cores.is_some_and(|(_, value)| value == "one");
         // The dialect and how it is asked are the same in all of them.
-        let clients =
-            words(&of.case.iter().filter(|(name, _)| *name == "clients").cloned().collect());
+        let shown = |(name, _): &&(&'static str, String)| ["clients", "cores"].contains(name);
+        let case = of.case.iter().filter(shown).cloned().collect();
         Panel {
-            title: if is_one { format!("{clients}, one core") } else { clients },
+            title: words(&case),
             x: ("share of the requests".into(), Scale::Nines),
             y: ("µs".into(), Scale::Log),
             lines: of.subjects.clone(),

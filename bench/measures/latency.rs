@@ -27,7 +27,7 @@ pub fn run(bench: &mut Bench) -> Result<(), String> {
             }
         }
     }
-    let (dialect, whole) = (SHOWN.0.name(), [("stream", "whole"), ("cores", "all")]);
+    let (dialect, whole) = (SHOWN.0.name(), [("stream", "whole"), ("cores", "all cores")]);
     let case = [("dialect", dialect), whole[0], whole[1]];
     bench.results.grow("latency, p50", "clients", ("latency", "p50"), "clients", &case);
     bench.results.grow("throughput", "clients", ("latency", "throughput"), "clients", &case);
@@ -87,7 +87,7 @@ fn cell(
         ("dialect", dialect.name().to_owned()),
         ("stream", if stream { "streamed" } else { "whole" }.to_owned()),
         ("clients", format!("{clients} {}", if clients == 1 { "client" } else { "clients" })),
-        ("cores", if is_pinned { "one" } else { "all" }.to_owned()),
+        ("cores", if is_pinned { "one core" } else { "all cores" }.to_owned()),
     ];
     let doing = format!("{measure}, {}", crate::results::words(&case));
     if !bench.has_time(&doing) {

@@ -20,6 +20,8 @@ pub struct Bench<'a> {
     pub results: Results,
     /// When the run began.
     pub began: Instant,
+    /// Subjects that do not start, and are left out from then on.
+    pub out: Vec<String>,
 }
 
 /// A measure by the name that `--only` has for it.
@@ -66,6 +68,25 @@ impl Bench<'_> {
         }
     }
 
+    /// Starts a subject; `None`, and noted, if it does not start. That is tried once in a run.
+    pub fn start(&mut self, subject: &Subject, way: Way) -> Option<Running> {
+        if self.is_out(subject) {
+            return None;
+        }
+        let started = subject.start(way);
+        started.map_err(|fault| self.leave_out(subject, &fault)).ok()
+    }
+
+    pub fn is_out(&self, subject: &Subject) -> bool {
+        self.out.contains(&subject.name)
+    }
+
+    /// Notes that a subject does not start.
+    pub fn leave_out(&mut self, subject: &Subject, fault: &str) {
+        self.failed(subject, "it does not start, and is left out", fault);
+        self.out.push(subject.name.clone());
+    }
+
     /// Notes that a subject failed; with ours the run has failed, with others only their figure.
     pub fn failed(&mut self, subject: &Subject, doing: &str, fault: &str) {
         let told = format!("{}: {doing}: {fault}", subject.name);
@@ -76,10 +97,17 @@ impl Bench<'_> {
     }
 }
 
+struct Actor {
+    subject: Subject,
+    running: Option<Running>,
+    /// What it failed in last.
+    failed: String,
+}
+
 /// The subjects of a measure, each running. One that failed is started anew when its turn comes.
 pub struct Stage {
     way: Way,
-    running: Vec<(Subject, Option<Running>)>,
+    running: Vec<Actor>,
     turns: usize,
 }
 
@@ -87,11 +115,16 @@ impl Stage {
     /// All subjects that know this way; none is started yet.
     pub fn new(bench: &Bench, way: Way) -> Self {
         let fitting = bench.subjects.iter().filter(|subject| subject.ways.contains(&way));
-        Stage { way, running: fitting.map(|subject| (subject.clone(), None)).collect(), turns: 0 }
+        let actor = |subject: &Subject| Actor {
+            subject: subject.clone(),
+            running: None,
+            failed: String::new(),
+        };
+        Stage { way, running: fitting.map(actor).collect(), turns: 0 }
     }
 
     /// Does `work` with each subject in turn; who is first changes from round to round. A fault is
-    /// noted, and ends that subject's process.
+    /// noted, ends that subject's process, and what it was `doing` is not tried again.
     pub fn round(
         &mut self,
         bench: &mut Bench,
@@ -100,21 +133,23 @@ impl Stage {
     ) {
         let count = self.running.len();
         for turn in 0..count {
-            let Some((subject, slot)) = self.running.get_mut((turn + self.turns) % count) else {
+            let Some(actor) = self.running.get_mut((turn + self.turns) % count) else { continue };
+            let subject = &actor.subject;
+            if actor.failed == doing {
                 continue;
-            };
+            }
             bench.progress(&format!("{doing}: {}", subject.name));
-            let started = match slot.take() {
-                Some(running) => Ok(running),
-                None => subject.start(self.way),
+            let running = match actor.running.take() {
+                Some(running) => Some(running),
+                None => bench.start(subject, self.way),
             };
-            let done = started.and_then(|mut running| {
-                work(bench, subject, &mut running)?;
-                Ok(running)
-            });
-            match done {
-                Ok(running) => *slot = Some(running),
-                Err(fault) => bench.failed(subject, doing, &fault),
+            let Some(mut running) = running else { continue };
+            match work(bench, subject, &mut running) {
+                Ok(()) => actor.running = Some(running),
+                Err(fault) => {
+                    bench.failed(subject, doing, &fault);
+                    actor.failed = doing.to_owned();
+                }
             }
         }
         self.turns += 1;

@@ -15,10 +15,13 @@ pub fn run(bench: &mut Bench) -> Result<(), String> {
             break;
         }
         for subject in &subjects {
+            if bench.is_out(subject) {
+                continue;
+            }
             bench.progress(&format!("start: {}", subject.name));
             match start(subject) {
                 Ok((initialized, first)) => note(bench, &subject.name, initialized, first),
-                Err(fault) => bench.failed(subject, "start", &fault),
+                Err(fault) => bench.leave_out(subject, &fault),
             }
         }
     }

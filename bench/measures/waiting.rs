@@ -37,9 +37,8 @@ pub fn run(bench: &mut Bench) -> Result<(), String> {
                     continue;
                 }
                 bench.progress(&format!("{doing}: {}", subject.name));
-                let seen = subject
-                    .start(Way::Sampling)
-                    .and_then(|mut running| wait(subject, &mut running, count));
+                let Some(mut running) = bench.start(subject, Way::Sampling) else { continue };
+                let seen = wait(subject, &mut running, count);
                 let (size, drain) = match seen {
                     Ok((size, drain)) => (size, Some(drain)),
                     Err(fault) => {
