@@ -113,14 +113,16 @@ impl Host {
         }
     }
 
-    /// Sends the answers that were held back, and holds back no more.
+    /// Sends the answers that were held back, and holds back no more. A thread does that, which ends
+    /// with the bridge at the latest; clients notice a bridge that does not read.
     pub fn release(&mut self) {
         let held = lock(&self.script.0).held.take().unwrap_or_default();
-        let mut stdin = lock(&self.stdin);
-        if let Some(pipe) = stdin.as_mut() {
-            // A bridge that is gone is noticed by its clients.
-            let _ = held.iter().try_for_each(|answer| pipe.write_all(answer));
-        }
+        let stdin = self.stdin.clone();
+        thread::spawn(move || {
+            if let Some(pipe) = lock(&stdin).as_mut() {
+                let _ = held.iter().try_for_each(|answer| pipe.write_all(answer));
+            }
+        });
     }
 
     pub fn notify(&self, method: &str, params: &Value) -> Result<(), String> {

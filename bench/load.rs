@@ -3,7 +3,8 @@
 use crate::client::{Client, Timing};
 use crate::dialect::Shape;
 use std::net::SocketAddr;
-use std::sync::Barrier;
+use std::sync::RwLock;
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,18 +47,23 @@ pub fn slice(
     clients: usize,
     until: Until,
 ) -> Result<Slice, String> {
-    let ready = Barrier::new(clients);
-    let results: Vec<_> = thread::scope(|scope| {
+    let gate = RwLock::new(());
+    let results: Vec<Seen> = thread::scope(|scope| {
+        let closed = gate.write();
+        let (warm, warming) = channel::<()>();
         let spawn = |_| {
+            let (warm, gate) = (warm.clone(), &gate);
             let thread = thread::Builder::new().stack_size(128 * 1024);
-            thread.spawn_scoped(scope, || client(addr, shape, clients, until, &ready))
+            thread.spawn_scoped(scope, move || client(addr, shape, clients, until, warm, gate))
         };
-        // All are started before the first is waited for.
         let threads: Vec<_> = (0..clients).map(spawn).collect();
+        drop(warm);
+        // Ends when each has let go of its end, also those that failed, or could not be started.
+        let _ = warming.recv();
+        drop(closed);
         let threads = threads.into_iter().map(|thread| match thread {
             Ok(thread) => thread.join().unwrap_or_else(|_| Err("a client panicked".into())),
-            // The others wait for this one for ever.
-            Err(fault) => panic!("a thread for a client: {fault}"),
+            Err(fault) => Err(format!("a thread for a client: {fault}")),
         });
         threads.collect()
     });
@@ -82,11 +88,19 @@ pub fn slice(
 
 type Seen = Result<(Vec<Timing>, Instant, Instant), String>;
 
-fn client(addr: SocketAddr, shape: &Shape, clients: usize, until: Until, ready: &Barrier) -> Seen {
+/// One client: lets go of `warm` once it is ready, and begins when the gate opens.
+fn client(
+    addr: SocketAddr,
+    shape: &Shape,
+    clients: usize,
+    until: Until,
+    warm: Sender<()>,
+    gate: &RwLock<()>,
+) -> Seen {
     let mut client = Client::new(addr, shape);
-    let warm = (0..WARM).try_for_each(|_| client.ask().map(drop));
-    ready.wait();
-    warm?;
+    (0..WARM).try_for_each(|_| client.ask().map(drop))?;
+    drop(warm);
+    drop(gate.read());
     let mut timings = Vec::with_capacity(1024);
     let begun = Instant::now();
     loop {

@@ -22,7 +22,7 @@ const MORE: &str = "
   --json FILE         writes all figures
   --svg DIR           writes the plots
   --readme FILE       renews the table between the markers in this file
-  --renew             the three above, for the project's own files
+  --renew             the two above, for README.md and bench/results
 
   --vs NAME=CMD       measures another bridge, too; may be given again. NAME may be claude-channel or
                       mcptokenbridge, whose ways are known; of others these options tell, which go with
@@ -85,9 +85,7 @@ impl Options {
                     continue;
                 }
                 Arg::Long("renew") => {
-                    let results = PathBuf::from("bench/results");
-                    options.json = Some(results.join("results.json"));
-                    options.svg = Some(results);
+                    options.svg = Some("bench/results".into());
                     options.readme = Some("README.md".into());
                     continue;
                 }

@@ -56,6 +56,9 @@ pub struct Subject {
 /// The longest that a bridge may take to answer its first request.
 const START: Duration = Duration::from_secs(30);
 
+/// How long it may take to end by itself.
+const END: Duration = Duration::from_secs(3);
+
 impl Subject {
     pub fn is_floor(&self) -> bool {
         self.port == Port::Told
@@ -209,13 +212,14 @@ impl Running {
     /// Closes its pipe and waits for its end, for what reports only at the end.
     pub fn finish(mut self) {
         self.host.close();
-        let deadline = Instant::now() + Duration::from_secs(3);
+        let mut deadline = Instant::now() + END;
+        let mut signals = ["TERM", "KILL"].iter();
         while self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
             if Instant::now() > deadline {
-                // The program below it is asked to end, so that strace can tell what it counted.
-                system::terminate_children(self.pid());
-                let _ = self.child.wait();
-                return;
+                // What is below it is told to end, so that strace can tell what it counted.
+                let Some(signal) = signals.next() else { return };
+                system::signal_children(self.pid(), signal);
+                deadline += END;
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -224,11 +228,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.host.close();
-        // What the command itself started must not stay.
-        system::terminate_children(self.pid());
+        // What the command itself started must not stay. Its pipe is closed last, since who writes to
+        // a bridge that does not read holds it until the bridge is gone.
+        system::signal_children(self.pid(), "KILL");
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.host.close();
     }
 }
 

@@ -74,10 +74,11 @@ fn family(pid: u32) -> Option<Vec<u32>> {
     Path::new(&format!("/proc/{pid}/stat")).exists().then_some(all)
 }
 
-/// Asks what a process started to end.
-pub fn terminate_children(pid: u32) {
+/// Sends a signal, such as `TERM`, to all that a process started.
+pub fn signal_children(pid: u32, signal: &str) {
     for child in family(pid).unwrap_or_default().iter().skip(1) {
-        let kill = Command::new("kill").arg(child.to_string()).stderr(Stdio::null()).status();
+        let mut kill = Command::new("kill");
+        let kill = kill.args(["-s", signal, &child.to_string()]).stderr(Stdio::null()).status();
         // It may have ended by itself.
         drop(kill);
     }
