@@ -67,7 +67,8 @@ impl fmt::Display for Law {
 
 /// A number with three digits that count.
 pub fn short(value: f64) -> String {
-    let size = value.abs();
+    // Rounded first, so that 0.000999… is told as the 0.001 it becomes.
+    let size = format!("{:.2e}", value.abs()).parse::<f64>().unwrap_or(f64::NAN);
     match size {
         _ if !value.is_finite() => "-".into(),
         _ if size == 0.0 => "0".into(),

@@ -1,7 +1,7 @@
 //! What the system tells of a process: memory, threads, processor time, system calls. Linux has it
 //! in /proc and in strace; elsewhere it is said to be absent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -113,7 +113,7 @@ pub fn last_of(processors: &str) -> &str {
 }
 
 /// System calls by name from the file that `strace -c` writes.
-pub fn read_strace(text: &str) -> HashMap<String, u64> {
+pub fn read_strace(text: &str) -> BTreeMap<String, u64> {
     let rows = text.lines().filter_map(|line| {
         let fields: Vec<_> = line.split_whitespace().collect();
         // % time, seconds, usecs/call, calls, errors where there are some, syscall

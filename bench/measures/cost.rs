@@ -6,6 +6,8 @@ use crate::load::{self, Until};
 use crate::results::Case;
 use crate::subject::{Subject, Way};
 use crate::system;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 pub fn run(bench: &mut Bench) -> Result<(), String> {
@@ -52,67 +54,54 @@ fn shape(subject: &Subject) -> Option<crate::dialect::Shape> {
     Some(subject.shape(*dialect, Way::Sampling, false, SMALL, SMALL))
 }
 
-/// System calls, counted by strace in two runs of different length, whose difference is that of
-/// the requests alone.
+/// System calls, where strace can count them.
 fn calls(bench: &mut Bench) {
     if !system::has("strace") {
         bench.absent("system calls: strace is absent".into());
         return;
     }
-    const FEW: usize = 50;
-    const MANY: usize = 550;
-    let subjects = bench.subjects.to_vec();
-    for subject in &subjects {
-        if !bench.has_time("system calls") {
-            return;
-        }
-        if shape(subject).is_none() {
+    for subject in &bench.subjects.to_vec() {
+        if shape(subject).is_none() || bench.is_out(subject) || !bench.has_time("system calls") {
             continue;
         }
         bench.progress(&format!("system calls: {}", subject.name));
-        let counted = traced(subject, FEW).and_then(|few| Ok((few, traced(subject, MANY)?)));
-        let (few, many) = match counted {
-            Ok(counted) => counted,
+        let each = match counted(subject) {
+            Ok(each) => each,
             Err(fault) => {
+                // Where processes may not be traced this is no fault of theirs.
                 bench.absent(format!("system calls of {}: {fault}", subject.name));
                 continue;
             }
         };
-        let each = |name: &str| {
-            let of = |run: &Counts| {
-                run.iter()
-                    .filter(|(n, _)| name.is_empty() || *n == name)
-                    .map(|(_, c)| *c)
-                    .sum::<u64>() as f64
-            };
-            (of(&many) - of(&few)) / (MANY - FEW) as f64
-        };
-        let at = |name: &str| -> Case { vec![("call", name.to_owned())] };
-        bench.results.add(
-            ("cost", &at("all")),
-            ("system calls", ""),
-            &subject.name,
-            Some(each("")),
-        );
-        let mut names: Vec<_> = many.iter().map(|(name, _)| name).collect();
-        names.sort();
-        for name in names {
-            // What is rarer has nothing to do with the single request.
-            if each(name) >= 0.05 {
-                let at = ("cost", &at(name));
-                bench.results.add(at, ("system calls", ""), &subject.name, Some(each(name)));
-            }
+        let all = ("all".to_owned(), each.values().sum());
+        // What is rarer has nothing to do with the single request.
+        let often = each.into_iter().filter(|(_, calls)| *calls >= 0.05);
+        for (name, calls) in std::iter::once(all).chain(often) {
+            let case: Case = vec![("call", name)];
+            let (at, metric) = (("cost", &case), ("system calls", ""));
+            bench.results.add(at, metric, &subject.name, Some(calls));
         }
     }
 }
 
-type Counts = Vec<(String, u64)>;
+/// System calls of a request, by name: the difference of two runs of different length is that of the
+/// requests alone.
+fn counted(subject: &Subject) -> Result<BTreeMap<String, f64>, String> {
+    const FEW: usize = 50;
+    const MANY: usize = 550;
+    let (few, many) = (traced(subject, FEW)?, traced(subject, MANY)?);
+    let each = many.into_iter().map(|(name, calls)| {
+        let before = few.get(&name).copied().unwrap_or(0);
+        (name, (calls as f64 - before as f64) / (MANY - FEW) as f64)
+    });
+    Ok(each.collect())
+}
 
 /// The system calls of a subject that serves so many requests.
-fn traced(subject: &Subject, requests: usize) -> Result<Counts, String> {
-    let file = std::env::temp_dir().join(format!("bench-strace-{}", std::process::id()));
-    let name = file.to_string_lossy().into_owned();
-    let wrap = ["strace", "-f", "-c", "-qq", "-o", &name].map(str::to_owned);
+fn traced(subject: &Subject, requests: usize) -> Result<BTreeMap<String, u64>, String> {
+    // A folder below cargo's own, which nobody else writes to.
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-strace");
+    let wrap = ["strace", "-f", "-c", "-qq", "-o", &file.to_string_lossy()].map(str::to_owned);
     let running = subject.start_under(Way::Sampling, &wrap)?;
     let shape = shape(subject).ok_or("it cannot be asked")?;
     let done = load::slice(running.addr, &shape, 1, Until::Requests(requests));
@@ -124,5 +113,5 @@ fn traced(subject: &Subject, requests: usize) -> Result<Counts, String> {
     if counts.is_empty() {
         return Err("strace counted nothing".into());
     }
-    Ok(counts.into_iter().collect())
+    Ok(counts)
 }

@@ -34,13 +34,7 @@ pub fn run(bench: &mut Bench) -> Result<(), String> {
         }
     }
     // At rest is no load: what the first requests need once is no growth.
-    bench.results.grow(
-        "memory with requests served",
-        "requests served",
-        ("memory", "memory"),
-        "served",
-        &[],
-    );
+    bench.results.grow("memory", "requests served", ("memory", "memory"), "served", &[]);
     Ok(())
 }
 

@@ -47,7 +47,7 @@ pub fn run(bench: &mut Bench) -> Result<(), String> {
         }
     }
     let by = ("sizes", "p50");
-    bench.results.grow("a request's body", "bytes", by, "size", &[("what", "body")]);
-    bench.results.grow("an answer", "bytes", by, "size", &[("what", "answer")]);
+    bench.results.grow("time of a large request", "bytes", by, "size", &[("what", "body")]);
+    bench.results.grow("time of a large answer", "bytes", by, "size", &[("what", "answer")]);
     Ok(())
 }

@@ -57,11 +57,9 @@ pub fn run(bench: &mut Bench) -> Result<(), String> {
     if system::size(std::process::id()).is_none() {
         bench.absent("memory and threads: /proc is absent".into());
     }
-    for (title, metric) in [
-        ("memory with requests waiting", "memory"),
-        ("threads with requests waiting", "threads"),
-        ("time to drain", "drain"),
-    ] {
+    for (title, metric) in
+        [("memory", "memory"), ("threads", "threads"), ("time to drain", "drain")]
+    {
         bench.results.grow(title, "requests waiting", ("waiting", metric), "waiting", &[]);
     }
     Ok(())
