@@ -1,7 +1,7 @@
 //! An HTTP client: one connection, one request at a time, and when what came of its answer. It reads
 //! whole and chunked answers, and checks that each is the one to its own request.
 
-use crate::dialect::{Shape, TOKEN, find, next_token};
+use crate::dialect::{END, Shape, TOKEN, find, next_token};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -181,7 +181,10 @@ fn wrong(token: &str, body: &[u8]) -> String {
 
 /// Checks that nothing is missing at the end.
 fn check(shape: &Shape, body: &[u8]) -> Result<(), String> {
-    if body.len() < shape.answer {
+    let is_end = |part: &[u8]| part == END.as_bytes();
+    let has_end = body.windows(END.len()).rposition(is_end).is_some()
+        || (shape.stream && shape.dialect.streamed_text(body).ends_with(END));
+    if body.len() < shape.answer || !has_end {
         return Err(format!("an answer of {} bytes is cut short", body.len()));
     }
     let tail = &body[body.len().saturating_sub(4096 + 2 * shape.answer)..];

@@ -80,7 +80,7 @@ pub struct Shape {
     pub bytes: Vec<u8>,
     /// Where the token is in it.
     pub token: Range<usize>,
-    /// The least that an answer must hold, so that a cut one is noticed.
+    /// The size of the answer's text in bytes, which its body must have at least.
     pub answer: usize,
     /// Whether a stream ends as the dialect says; the floor's just ends.
     pub checks_end: bool,
@@ -112,6 +112,9 @@ impl Shape {
 const MARK: &[u8] = b"tok-";
 /// The length of a token in bytes.
 pub const TOKEN: usize = 4 + 8 + 1 + 8 + 1;
+
+/// What an answer's text ends with, so that a cut one is noticed.
+pub const END: &str = " #end";
 
 /// The token of a request; no two are alike within a run.
 pub fn token(number: u32) -> String {

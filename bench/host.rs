@@ -2,7 +2,7 @@
 //! model, by the token that it finds in the request, with one write an answer. It does the same
 //! work for the floor as for a bridge, so that their difference is theirs.
 
-use crate::dialect::{TOKEN, filler, find_token};
+use crate::dialect::{END, TOKEN, filler, find_token};
 use crate::floor;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -83,7 +83,8 @@ impl Host {
 
     /// From now on the text of an answer has `size` bytes.
     pub fn answer_with(&mut self, size: usize) {
-        let text = Value::from(filler(size.saturating_sub(TOKEN))).to_string();
+        let text = filler(size.saturating_sub(TOKEN + END.len())) + END;
+        let text = Value::from(text).to_string();
         let mut script = lock(&self.script.0);
         script.size = size;
         script.filler = Arc::new(text[1..text.len() - 1].to_owned());
