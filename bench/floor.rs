@@ -21,6 +21,8 @@ const ID: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":";
 pub const MORE: &str = ",\"last\":0";
 /// An answer up to this size is copied behind its head, a larger one written from where it lies.
 const COPY: usize = 16 * 1024;
+/// The buffer that a connection begins with.
+const FIRST: usize = 2 * 1024;
 /// A request's number is that of its connection, and that of the request in it below these bits.
 const WITHIN: u32 = 32;
 
@@ -142,7 +144,7 @@ impl Buffer {
         loop {
             let want = request.as_ref().map_or(self.have + 1, |request| request.end);
             if self.bytes.len() < want {
-                self.bytes.resize(want.max(16 * 1024), 0);
+                self.bytes.resize(want.max(FIRST), 0);
             }
             if self.have >= want {
                 return Ok(request);

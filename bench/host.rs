@@ -223,7 +223,9 @@ fn read(
 /// Writes the lines that answer a line; `None` where it asks nothing of the model.
 fn answer(method: &str, line: &Line, filler: &str, out: &mut Vec<u8>) -> Option<()> {
     let params = line.params?.get();
-    let token = std::str::from_utf8(find_token(params.as_bytes())?).ok()?;
+    // What a bridge asks of its own, such as a first sample to see whether it may, has no token.
+    let token = find_token(params.as_bytes()).unwrap_or_default();
+    let token = std::str::from_utf8(token).unwrap_or_default();
     // Writing to a Vec cannot fail.
     match method {
         "sampling/createMessage" | "floor" => {

@@ -131,6 +131,7 @@ pub fn machine() -> Vec<(&'static str, String)> {
     let model = model.map_or("unknown", |line| line.trim_start_matches([' ', '\t', ':']));
     let count = std::thread::available_parallelism().map_or(0, usize::from);
     let release = read("/proc/sys/kernel/osrelease");
+    let release = release.split('-').next().unwrap_or_default();
     let load = read("/proc/loadavg");
     vec![
         ("processor", model.to_owned()),
