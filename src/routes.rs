@@ -110,6 +110,37 @@ impl Routes {
             false => Err(ApiError::no_model(&id)),
         }
     }
+
+    /// Answers what does not ask the model.
+    // What it needs of the stack must not lie below a request that waits.
+    #[inline(never)]
+    fn answer(
+        &self,
+        route: Route,
+        request: &Request,
+        responder: &mut dyn Responder,
+    ) -> io::Result<()> {
+        let head = &request.head;
+        let answer = match route {
+            Route::Ask(endpoint) => Err(ApiError::not_found(endpoint.path)),
+            Route::CountTokens => messages::count_tokens(request.body)
+                .map(|count| Response::json(200, count).with("x-mcp-usage", "estimated")),
+            Route::Models => self.list(head),
+            Route::Model(id) => self.model(id, dialect_of(head)),
+            Route::Hello => Ok(Response::json(200, br#"{"message":"hello"}"#.to_vec())),
+            Route::Stored(id) => self.stored(head.method, id),
+            Route::StoredInput(id) => self.stored_input(id, head.query),
+            Route::Health => Ok(self.health()),
+            Route::Ready => self.ready(),
+        };
+        let mut response = match answer {
+            Ok(response) => response,
+            Err(error) => return responder.respond(&self.refused(Some(head), &error)),
+        };
+        response.headers.extend(id_headers(dialect_of(head), &CallId::random().to_string()));
+        response.headers.extend(self.access.cors(false));
+        responder.respond(&response)
+    }
 }
 
 impl Service for Routes {
@@ -155,29 +186,11 @@ impl Service for Routes {
             response.headers.push(("x-request-id", CallId::random().to_string().into()));
             return responder.respond(&response);
         }
-        let cors = self.access.cors(false);
-        let answer = match route {
-            Route::Ask(endpoint) => {
-                let tenant = self.access.tenant(head);
-                return self.relay.complete(endpoint, request, tenant, cors, responder);
-            }
-            Route::CountTokens => messages::count_tokens(request.body)
-                .map(|count| Response::json(200, count).with("x-mcp-usage", "estimated")),
-            Route::Models => self.list(head),
-            Route::Model(id) => self.model(id, dialect_of(head)),
-            Route::Hello => Ok(Response::json(200, br#"{"message":"hello"}"#.to_vec())),
-            Route::Stored(id) => self.stored(head.method, id),
-            Route::StoredInput(id) => self.stored_input(id, head.query),
-            Route::Health => Ok(self.health()),
-            Route::Ready => self.ready(),
-        };
-        let mut response = match answer {
-            Ok(response) => response,
-            Err(error) => return responder.respond(&self.refused(Some(head), &error)),
-        };
-        response.headers.extend(id_headers(dialect_of(head), &CallId::random().to_string()));
-        response.headers.extend(cors);
-        responder.respond(&response)
+        if let Route::Ask(endpoint) = route {
+            let (tenant, cors) = (self.access.tenant(head), self.access.cors(false));
+            return self.relay.complete(endpoint, request, tenant, cors, responder);
+        }
+        self.answer(route, request, responder)
     }
 
     fn refuse(&self, refusal: Refusal, head: Option<&Head>) -> Response {

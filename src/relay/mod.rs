@@ -218,6 +218,8 @@ impl<'a> Trip<'a> {
     }
 
     /// Waits for the answer and passes it on.
+    // Reading a request needs the stack that this would take below it.
+    #[inline(never)]
     fn carry(
         &self,
         parsed: &mut Parsed,
