@@ -20,6 +20,7 @@ TOOLS = {
     "channel_reply",
     "channel_reply_stream",
     "channel_publish",
+    "next_request",
     "hook",
 }
 
