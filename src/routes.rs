@@ -122,6 +122,7 @@ impl Routes {
     ) -> io::Result<()> {
         let head = &request.head;
         let answer = match route {
+            // It asks the model, and is carried by the relay before it comes here.
             Route::Ask(endpoint) => Err(ApiError::not_found(endpoint.path)),
             Route::CountTokens => messages::count_tokens(request.body)
                 .map(|count| Response::json(200, count).with("x-mcp-usage", "estimated")),
