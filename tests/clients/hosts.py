@@ -11,10 +11,12 @@ import threading
 from pathlib import Path
 
 import anyio
-from mcp import ClientSession, StdioServerParameters, stdio_client
+from mcp import ClientSession, StdioServerParameters
 from mcp import types
 from mcp.shared.message import SessionMessage
 from mcp.shared.session import RequestResponder
+
+from stdio1 import stdio
 
 # The longest that a test waits for what should come at once.
 PATIENCE = 20
@@ -94,7 +96,7 @@ class Host:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         async with (
-            stdio_client(self._params, errlog=self._stderr) as (read, write),
+            stdio(self._params, self._stderr) as (read, write),
             self._session(read, write) as self.session,
         ):
             self.initialized = await self.session.initialize()

@@ -4,7 +4,8 @@ after the other, and reads no cancellation meanwhile.
 
 import contextlib
 
-from mcp import ClientSession, StdioServerParameters, stdio_client, types
+from mcp import ClientSession, StdioServerParameters, types
+from stdio1 import stdio
 
 import common
 
@@ -65,7 +66,7 @@ async def start(era, model, stderr, tools=False, args=()):
     )
     sampling = types.SamplingCapability(tools=types.SamplingToolsCapability() if tools else None)
     async with (
-        stdio_client(server, errlog=stderr) as (read, write),
+        stdio(server, stderr) as (read, write),
         ClientSession(
             read,
             write,
