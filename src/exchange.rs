@@ -10,7 +10,8 @@
 //! The room does not know who asks or who answers.
 
 use crate::chat::{Event, Failure};
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crate::mailbox::Mailbox;
+use crossbeam_channel::Sender;
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -41,7 +42,7 @@ impl CallId {
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_simple().fmt(f)
+        f.write_str(self.0.as_simple().encode_lower(&mut Uuid::encode_buffer()))
     }
 }
 
@@ -171,7 +172,7 @@ pub struct Counts {
 }
 
 struct Waiting {
-    to: Sender<(usize, Note)>,
+    to: Arc<Mailbox<(usize, Note)>>,
     choice: usize,
     taken: Taken,
     since: Instant,
@@ -182,13 +183,13 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn new(to: Sender<(usize, Note)>, choice: usize, taken: Taken, since: Instant) -> Self {
+    fn new(to: Arc<Mailbox<(usize, Note)>>, choice: usize, taken: Taken, since: Instant) -> Self {
         Waiting { to, choice, taken, since, turn: 0, begun: false }
     }
 
     fn note(&self, note: Note) {
         // A ticket that is gone needs no news.
-        let _ = self.to.send((self.choice, note));
+        let _ = self.to.put((self.choice, note));
     }
 }
 
@@ -221,15 +222,15 @@ impl Exchange {
 
     /// Enters one call for each of `ids`; the first id is choice 0, and so on.
     pub fn open(&self, ids: Vec<CallId>, stream: bool) -> Ticket {
-        let (to, from) = unbounded();
+        let mailbox = Arc::new(Mailbox::default());
         let since = Instant::now();
         let taken = Taken { age: Duration::ZERO, stream, way: "" };
         let mut table = self.table();
         for (choice, id) in ids.iter().enumerate() {
-            table.waiting.insert(*id, Waiting::new(to.clone(), choice, taken, since));
+            table.waiting.insert(*id, Waiting::new(mailbox.clone(), choice, taken, since));
         }
         drop(table);
-        Ticket { exchange: self.clone(), ids, to, from, taken }
+        Ticket { exchange: self.clone(), ids, mailbox, taken }
     }
 
     /// Notes that the call goes to a host by this way, and names it for that host. Who had it before
@@ -310,7 +311,7 @@ impl Exchange {
             Ordering::Equal => {}
         }
         // An end is always taken: it is the last that comes.
-        if waiting.to.len() >= UNREAD && !events.iter().any(Event::is_last) {
+        if !events.iter().any(Event::is_last) && waiting.to.count() >= UNREAD {
             return Err(Refused::Unread);
         }
         waiting.begun |= !events.is_empty();
@@ -333,15 +334,15 @@ impl Exchange {
         let taken = Taken { age: since.elapsed(), ..taken };
         note(taken);
         // The ticket may be gone in this very moment; then its client went away.
-        let sent = to.send((choice, Note::Events(events)));
-        sent.map_err(|_| Refused::Over(Ended::Cancelled))?;
+        let put = to.put((choice, Note::Events(events)));
+        put.map_err(|_| Refused::Over(Ended::Cancelled))?;
         Ok(taken)
     }
 
     /// Whether the client of `id` does not read what was delivered, so that nothing but an end would
     /// be taken.
     pub fn is_unread(&self, id: CallId) -> bool {
-        self.table().waiting.get(&id).is_some_and(|waiting| waiting.to.len() >= UNREAD)
+        self.table().waiting.get(&id).is_some_and(|waiting| waiting.to.count() >= UNREAD)
     }
 
     /// What is known of the waiting call `id`.
@@ -373,8 +374,7 @@ impl Exchange {
 pub struct Ticket {
     exchange: Exchange,
     ids: Vec<CallId>,
-    to: Sender<(usize, Note)>,
-    from: Receiver<(usize, Note)>,
+    mailbox: Arc<Mailbox<(usize, Note)>>,
     taken: Taken,
 }
 
@@ -390,7 +390,7 @@ impl Ticket {
         let place = self.ids.get_mut(choice)?;
         let id = CallId::random();
         *place = id;
-        let (to, taken, since) = (self.to.clone(), self.taken, Instant::now());
+        let (to, taken, since) = (self.mailbox.clone(), self.taken, Instant::now());
         self.exchange.table().waiting.insert(id, Waiting::new(to, choice, taken, since));
         Some(id)
     }
@@ -398,8 +398,7 @@ impl Ticket {
     /// Waits for the next note on any of the calls, with the choice it belongs to; `None` when none
     /// came before `until`.
     pub fn next(&self, until: Instant) -> Option<(usize, Note)> {
-        // It cannot be disconnected, since this ticket holds a sender itself.
-        self.from.recv_deadline(until).ok()
+        self.mailbox.take(until)
     }
 
     /// Ends the calls that are not over yet and returns their ids, so that the host can be told.
@@ -412,6 +411,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.close(Ended::Cancelled);
+        self.mailbox.close();
     }
 }
 

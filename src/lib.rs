@@ -26,6 +26,7 @@ pub mod demo;
 pub mod exchange;
 pub mod host;
 pub mod http;
+pub mod mailbox;
 pub mod mcp;
 pub mod names;
 pub mod record;

@@ -7,6 +7,7 @@ use crate::chat::{Failure, FailureKind};
 use crate::control::Control;
 use crate::exchange::CallId;
 use crate::http::{Head, Headers, Permit, Refusal, Request, Responder, Response, Service};
+use crate::record::log::Rows;
 use crate::relay::Relay;
 use crate::reply::{error_response, id_headers};
 use serde_json::json;
@@ -42,13 +43,14 @@ impl Routes {
     /// An error, to a request whose head could be read or not.
     fn refused(&self, head: Option<&Head>, error: &ApiError) -> Response {
         let id = CallId::random();
-        let line = || match head {
+        let (log, status) = (&self.relay.log, error.status);
+        let text = |rows: &mut Rows| rows.push("", &error.message);
+        match head {
             Some(Head { peer, method, path, .. }) => {
-                format!("{id} {peer} {} {method} {path}", error.status)
+                log.tx(format_args!("{id} {peer} {status} {method} {path}"), text);
             }
-            None => format!("{id} {} {}", error.status, error.code),
-        };
-        self.relay.log.tx(line, |rows| rows.push("", &error.message));
+            None => log.tx(format_args!("{id} {status} {}", error.code), text),
+        }
         let mut response =
             error_response(error, head.map_or(Dialect::OpenAi, dialect_of), &id.to_string());
         response.headers.extend(self.access.cors(false));

@@ -4,7 +4,7 @@
 //! write: a thread woken for each line would cost every request more than its own work. Where
 //! stderr is not read, the newest lines are dropped and counted, so that nobody waits for it.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -16,6 +16,8 @@ const WAITING: usize = 64 * 1024 * 1024;
 const LARGE: usize = 256 * 1024;
 /// How long a line may wait for others to be written with it.
 const GATHER: Duration = Duration::from_millis(10);
+/// Room for the lines of a short request.
+const SHORT: usize = 512;
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,16 +80,19 @@ impl Log {
 
     /// Tells a fault, at every level.
     pub fn report(&self, problem: &str) {
-        self.line(format!("modeltap: {}\n", one_line(problem)));
+        let mut line = String::from("modeltap: ");
+        push_visible(&mut line, problem);
+        line.push('\n');
+        self.line(line);
     }
 
     /// Tells of a request: `head` after its time and RX, and `text` below it.
-    pub fn rx(&self, head: impl FnOnce() -> String, text: impl FnOnce(&mut Rows)) {
+    pub fn rx(&self, head: fmt::Arguments, text: impl FnOnce(&mut Rows)) {
         self.exchange("RX", "\x1b[36m", head, text);
     }
 
     /// Tells of an answer: `head` after its time and TX, and `text` below it.
-    pub fn tx(&self, head: impl FnOnce() -> String, text: impl FnOnce(&mut Rows)) {
+    pub fn tx(&self, head: fmt::Arguments, text: impl FnOnce(&mut Rows)) {
         self.exchange("TX", "\x1b[32m", head, text);
     }
 
@@ -95,7 +100,7 @@ impl Log {
         &self,
         mark: &str,
         color: &str,
-        head: impl FnOnce() -> String,
+        head: fmt::Arguments,
         text: impl FnOnce(&mut Rows),
     ) {
         if self.level == Level::Off {
@@ -103,13 +108,16 @@ impl Log {
         }
         let (on, off) = if self.color { (color, "\x1b[0m") } else { ("", "") };
         let time = humantime::format_rfc3339_millis(SystemTime::now());
-        let line = format!("{on}{time} {mark} {}{off}\n", one_line(&head()));
-        let mut rows = Rows { line };
+        let mut rows = Rows { line: String::with_capacity(SHORT) };
+        // Writing to a String cannot fail.
+        let _ = write!(rows.line, "{on}{time} {mark} ");
+        let _ = write!(Visible(&mut rows.line), "{head}");
+        rows.line.push_str(off);
+        rows.line.push('\n');
         if self.level == Level::Full {
             text(&mut rows);
         }
-        let line = rows.line;
-        self.line(line);
+        self.line(rows.line);
     }
 
     fn line(&self, line: String) {
@@ -147,8 +155,10 @@ impl Rows {
     pub fn push(&mut self, mark: &str, text: &str) {
         let mut mark = mark;
         for row in text.lines() {
-            // Writing to a String cannot fail.
-            let _ = writeln!(self.line, "    {mark}{}", one_line(row));
+            self.line.push_str("    ");
+            self.line.push_str(mark);
+            push_visible(&mut self.line, row);
+            self.line.push('\n');
             mark = "";
         }
     }
@@ -194,25 +204,46 @@ fn write_all(shared: &Shared) {
     }
 }
 
-/// The text with its control characters made visible, so that no request can forge a line or
-/// steer a terminal.
-fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
+/// Appends the text with its control characters made visible, so that no request can forge a line
+/// or steer a terminal.
+fn push_visible(line: &mut String, text: &str) {
     let is_control = |c: char| c.is_control() && c != '\t';
-    if !text.contains(is_control) {
-        return text.into();
+    let is_plain = |b: u8| matches!(b, b' '..=b'~' | b'\t');
+    // Most texts need no look at each character; a loop without an exit takes many bytes a step.
+    let plain = text.bytes().fold(true, |plain, b| plain & is_plain(b));
+    if plain || !text.contains(is_control) {
+        return line.push_str(text);
     }
-    let visible =
-        |c: char| if is_control(c) { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(visible).collect::<String>().into()
+    for c in text.chars() {
+        match is_control(c) {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+}
+
+/// A line to which all is appended so.
+struct Visible<'a>(&'a mut String);
+
+impl fmt::Write for Visible<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        push_visible(self.0, text);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::one_line;
+    use super::push_visible;
 
     #[test]
     fn control_characters_become_visible() {
-        assert_eq!(one_line("a\tb 你"), "a\tb 你");
-        assert_eq!(one_line("x\n\x1b[31mred\r"), "x\\n\\u{1b}[31mred\\r");
+        for (text, visible) in
+            [("a\tb 你", "a\tb 你"), ("x\n\x1b[31mred\r你", "x\\n\\u{1b}[31mred\\r你")]
+        {
+            let mut line = String::new();
+            push_visible(&mut line, text);
+            assert_eq!(line, visible);
+        }
     }
 }

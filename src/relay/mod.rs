@@ -10,7 +10,7 @@ mod waiting;
 
 use crate::api::error::ApiError;
 use crate::api::{Context, Encoder, Endpoint, Parsed};
-use crate::chat::{Ask, Choice, Event, Failure, FailureKind, Format};
+use crate::chat::{Ask, Choice, Event, Failure, FailureKind, Format, Usage};
 use crate::config::Pacing;
 use crate::exchange::{CallId, Ended, Exchange, Note, Tenant};
 use crate::host::schema::{self, Misfit};
@@ -26,6 +26,7 @@ use pace::Pacer;
 use placing::Asked;
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use waiting::Woken;
@@ -74,7 +75,9 @@ struct Trip<'a> {
     endpoint: &'static Endpoint,
     id: CallId,
     tenant: Tenant,
-    client: String,
+    /// Who asks: its address, and how it calls itself.
+    peer: IpAddr,
+    agent: &'a str,
     started: Instant,
     model: String,
     stream: bool,
@@ -124,13 +127,13 @@ impl Relay {
         common: Headers,
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
-        let agent = request.head.header("user-agent").unwrap_or("-");
         let mut trip = Trip {
             relay: self,
             endpoint,
             id: CallId::random(),
             tenant,
-            client: format!("{} {agent:?}", request.head.peer),
+            peer: request.head.peer,
+            agent: request.head.header("user-agent").unwrap_or("-"),
             started: Instant::now(),
             model: "-".into(),
             stream: false,
@@ -148,7 +151,7 @@ impl Relay {
             Ok(parsed) => parsed,
             Err(error) => {
                 let body = String::from_utf8_lossy(request.body);
-                self.log.rx(|| trip.head_line(), |rows| rows.push("", &body));
+                trip.rx(|rows| rows.push("", &body));
                 return trip.fail(&error, common, responder);
             }
         };
@@ -233,8 +236,8 @@ impl<'a> Trip<'a> {
         };
         let answer = &asked.answer;
         match ended {
-            Ok(()) => {
-                self.sent(answer);
+            Ok(usage) => {
+                self.sent(answer, usage);
                 Ok(())
             }
             Err(Broken::Failed(failure)) => {
@@ -266,7 +269,7 @@ impl<'a> Trip<'a> {
         asked: &mut Asked,
         common: &Headers,
         responder: &mut dyn Responder,
-    ) -> Result<(), Broken> {
+    ) -> Result<Usage, Broken> {
         let deadline = self.deadline();
         while !asked.answer.is_whole() {
             let woken = self.wait(&asked.ticket, deadline, asked.look(), responder);
@@ -276,14 +279,15 @@ impl<'a> Trip<'a> {
         }
         let answer = &asked.answer;
         self.relay.learn(answer);
-        let body = parsed.encoder.whole(&answer.choices, answer.usage());
+        let usage = answer.usage();
+        let body = parsed.encoder.whole(&answer.choices, usage);
         self.relay.keep(&mut *parsed.encoder);
         let mut response = Response::json(200, body);
         response.headers.extend(self.headers(common, answer.host_model.as_deref()));
         responder.respond(&response).map_err(Broken::Gone)?;
         let text = answer.choices.first().map_or("", |choice| choice.text.as_str());
         self.note(Kind::Response, text, &[("backend", self.way.get().unwrap_or_default())]);
-        Ok(())
+        Ok(usage)
     }
 
     fn streamed(
@@ -292,7 +296,7 @@ impl<'a> Trip<'a> {
         asked: &mut Asked,
         common: &Headers,
         responder: &mut dyn Responder,
-    ) -> Result<(), Broken> {
+    ) -> Result<Usage, Broken> {
         let mut pacer = Pacer::new(self.relay.pacing);
         let mut out = Vec::new();
         let mut deadline = self.deadline();
@@ -335,7 +339,8 @@ impl<'a> Trip<'a> {
             }
             if answer.is_whole() && pacer.is_empty() {
                 self.relay.learn(answer);
-                encoder.close(&answer.choices, answer.usage(), &mut out);
+                let usage = answer.usage();
+                encoder.close(&answer.choices, usage, &mut out);
                 self.relay.keep(encoder);
                 responder.end(&out).map_err(Broken::Gone)?;
                 self.note(
@@ -343,7 +348,7 @@ impl<'a> Trip<'a> {
                     "",
                     &[("backend", self.way.get().unwrap_or_default())],
                 );
-                return Ok(());
+                return Ok(usage);
             }
             if out.is_empty() && now >= silent_until {
                 out.extend_from_slice(encoder.keep_alive());

@@ -103,7 +103,7 @@ pub struct ChatEncoder {
     created: u64,
     model: String,
     include_usage: bool,
-    /// The beginning of every chunk, up to its choices.
+    /// The beginning of every chunk, up to its choices; empty before the first.
     start: String,
     /// The tool calls so far, by choice.
     calls: Vec<usize>,
@@ -124,14 +124,14 @@ const NO_DELTA: Delta = Delta { role: None, content: None, tool_calls: None };
 impl ChatEncoder {
     /// For a request of `choices` answers.
     pub fn new(context: &Context, model: &str, choices: usize, include_usage: bool) -> Self {
-        let (id, created) = (format!("chatcmpl-{}", context.id), context.created);
-        let start = format!(
-            r#"data: {{"id":{},"object":"chat.completion.chunk","created":{created},"model":{},"#,
-            json(&id),
-            json(model)
-        );
-        let model = model.to_owned();
-        ChatEncoder { id, created, model, include_usage, start, calls: vec![0; choices] }
+        ChatEncoder {
+            id: format!("chatcmpl-{}", context.id),
+            created: context.created,
+            model: model.to_owned(),
+            include_usage,
+            start: String::new(),
+            calls: vec![0; choices],
+        }
     }
 
     fn chunk(&self, choice: usize, delta: &Delta, finish: Option<&str>, out: &mut Vec<u8>) {
@@ -164,6 +164,12 @@ impl Encoder for ChatEncoder {
     }
 
     fn open(&mut self, _: Usage, out: &mut Vec<u8>) {
+        self.start = format!(
+            r#"data: {{"id":{},"object":"chat.completion.chunk","created":{},"model":{},"#,
+            json(&self.id),
+            self.created,
+            json(&self.model)
+        );
         for choice in 0..self.calls.len() {
             let delta = Delta { role: Some("assistant"), content: Some(""), ..NO_DELTA };
             self.chunk(choice, &delta, None, out);
