@@ -119,25 +119,34 @@ impl Ring {
     /// Adds an event.
     pub fn push(&self, event: &Event) {
         let end = event.content.floor_char_boundary(KEPT);
-        let mut kept = Kept {
-            number: 0,
-            time: SystemTime::now(),
+        let time = SystemTime::now();
+        let mut state = self.state();
+        let (count, ring) = &mut *state;
+        *count += 1;
+        // The oldest gives its place, and its memory with it.
+        let oldest = if ring.len() < self.most { None } else { ring.pop_front() };
+        let (mut content, mut meta) =
+            oldest.map(|kept| (kept.content, kept.meta)).unwrap_or_default();
+        content.clear();
+        content.push_str(&event.content[..end]);
+        meta.resize_with(event.meta.len(), Default::default);
+        for ((key, value), (new_key, new_value)) in meta.iter_mut().zip(event.meta) {
+            *key = *new_key;
+            value.clear();
+            value.push_str(new_value);
+        }
+        ring.push_back(Kept {
+            number: *count,
+            time,
             kind: event.kind,
             id: event.id,
             stream: event.stream,
             source: event.source,
             input: event.input,
-            content: event.content[..end].to_owned(),
+            content,
             length: event.content.len(),
-            meta: event.meta.iter().map(|(key, value)| (*key, (*value).to_owned())).collect(),
-        };
-        let mut state = self.state();
-        state.0 += 1;
-        kept.number = state.0;
-        if state.1.len() == self.most {
-            state.1.pop_front();
-        }
-        state.1.push_back(kept);
+            meta,
+        });
     }
 
     /// The newest events that fit, oldest first.

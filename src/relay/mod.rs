@@ -34,6 +34,9 @@ use waiting::Woken;
 /// How long a stream's head waits for the first event, to leave with it.
 const HEAD_WAIT: Duration = Duration::from_millis(20);
 
+/// Room for the events of a short stream, in bytes.
+const SMALL: usize = 4096;
+
 /// What is written at once rather than gathered with what follows it, in bytes.
 const LARGE: usize = 64 * 1024;
 
@@ -307,6 +310,8 @@ impl<'a> Trip<'a> {
             let woken = self.wait(&asked.ticket, deadline, until, responder);
             if matches!(woken, Woken::Note(_, Note::Events(_))) {
                 deadline = self.deadline();
+                // Now, and not while it waits.
+                out.reserve(SMALL);
             }
             for (choice, event) in asked.wake(woken, &mut parsed.ask)? {
                 if matches!(event, Event::Delta(_) | Event::ToolCall(_)) {

@@ -83,7 +83,7 @@ pub struct FormatEcho<'a> {
     pub strict: Option<bool>,
 }
 
-/// The response object.
+/// The response object, less its output and what it repeats of the request.
 #[derive(Serialize)]
 pub struct Response<'s> {
     id: &'s str,
@@ -92,10 +92,7 @@ pub struct Response<'s> {
     status: &'static str,
     error: Option<Fault<'s>>,
     incomplete_details: Option<Incomplete>,
-    output: &'s [Item<'s>],
     usage: Option<UsageBody>,
-    #[serde(flatten)]
-    echo: &'s Echo<'s>,
 }
 
 #[derive(Serialize)]
@@ -154,13 +151,7 @@ pub enum State<'s> {
 
 impl<'s> Response<'s> {
     /// The response `id`, asked for at the Unix time `created_at`.
-    pub fn new(
-        id: &'s str,
-        created_at: u64,
-        echo: &'s Echo<'s>,
-        output: &'s [Item<'s>],
-        state: State<'s>,
-    ) -> Self {
+    pub fn new(id: &'s str, created_at: u64, state: State<'s>) -> Self {
         let is_cut = matches!(state, State::Ended(Some(StopReason::MaxTokens), _));
         Response {
             id,
@@ -177,12 +168,10 @@ impl<'s> Response<'s> {
                 _ => None,
             },
             incomplete_details: is_cut.then_some(Incomplete { reason: "max_output_tokens" }),
-            output,
             usage: match state {
                 State::Ended(_, usage) => Some(usage.into()),
                 _ => None,
             },
-            echo,
         }
     }
 }

@@ -8,7 +8,8 @@ use super::answer::{
 };
 use crate::chat::{Call, Choice, Event, StopReason, Usage};
 use serde::Serialize;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
+use std::io::Write;
 use std::sync::Arc;
 
 /// Words the answer to one request.
@@ -19,6 +20,8 @@ pub struct ResponsesEncoder<'a> {
     response_id: String,
     created: u64,
     echo: Echo<'a>,
+    /// That as JSON text, once it was needed.
+    echoed: OnceCell<String>,
     /// `input` as it came.
     input: &'a str,
     /// How many items went in, those of the previous response among them.
@@ -46,8 +49,6 @@ struct Fields<'s> {
     #[serde(rename = "type")]
     kind: &'static str,
     sequence_number: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response: Option<Response<'s>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     item_id: Option<&'s str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +96,7 @@ impl<'a> ResponsesEncoder<'a> {
             response_id: format!("resp_{}", context.id),
             created: context.created,
             echo,
+            echoed: OnceCell::new(),
             input,
             inputs,
             previous,
@@ -106,12 +108,18 @@ impl<'a> ResponsesEncoder<'a> {
         }
     }
 
-    fn response<'s>(&'s self, output: &'s [Item<'s>], state: State<'s>) -> Response<'s> {
-        Response::new(&self.response_id, self.created, &self.echo, output, state)
+    /// The response object around its output, which is given as JSON text.
+    fn response(&self, output: &str, state: State) -> String {
+        let own = json(&Response::new(&self.response_id, self.created, state));
+        let echo = self.echoed.get_or_init(|| json(&self.echo));
+        // Two objects and a list made one.
+        let own = own.strip_suffix('}').unwrap_or_default();
+        let echo = echo.strip_prefix('{').unwrap_or_default();
+        [own, ",\"output\":", output, ",", echo].concat()
     }
 
     /// The conversation with which a next request goes on: what went in, and what came out.
-    fn conversation(&self, output: &[Item]) -> String {
+    fn conversation(&self, output: &str) -> String {
         let before = self.previous.as_ref().map_or("", |kept| inside(&kept.conversation));
         let text;
         let input = if self.input.starts_with('[') {
@@ -120,9 +128,7 @@ impl<'a> ResponsesEncoder<'a> {
             text = format!(r#"{{"type":"message","role":"user","content":{}}}"#, self.input);
             &text
         };
-        let output = serde_json::to_string(output).unwrap_or_default();
-        let mut lists =
-            [before, input, inside(&output)].into_iter().filter(|list| !list.is_empty());
+        let mut lists = [before, input, inside(output)].into_iter().filter(|list| !list.is_empty());
         let mut all = String::with_capacity(before.len() + input.len() + output.len() + 4);
         all.push('[');
         all.push_str(lists.next().unwrap_or_default());
@@ -134,35 +140,48 @@ impl<'a> ResponsesEncoder<'a> {
         all
     }
 
-    fn keep(&mut self, response: Vec<u8>, conversation: String) {
-        let (id, inputs) = (self.response_id.clone(), self.inputs);
-        self.kept = Some(Kept { id, response, conversation, inputs });
+    /// Keeps the response for later requests, unless the client does not want that.
+    fn keep(&mut self, response: &str, output: &str) {
+        if self.echo.store {
+            self.kept = Some(Kept {
+                id: self.response_id.clone(),
+                response: response.into(),
+                conversation: self.conversation(output),
+                inputs: self.inputs,
+            });
+        }
+    }
+
+    /// Begins an event; its number.
+    fn begin(&self, kind: &str, out: &mut Vec<u8>) -> u64 {
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(b"\ndata: ");
+        self.sequence.replace(self.sequence.get() + 1)
     }
 
     fn emit(&self, fields: Fields, out: &mut Vec<u8>) {
-        let sequence_number = self.sequence.get();
-        self.sequence.set(sequence_number + 1);
-        out.extend_from_slice(b"event: ");
-        out.extend_from_slice(fields.kind.as_bytes());
-        out.extend_from_slice(b"\ndata: ");
+        let sequence_number = self.begin(fields.kind, out);
         // None of our values can fail, nor can writing to a Vec.
         let _ = serde_json::to_writer(&mut *out, &Fields { sequence_number, ..fields });
         out.extend_from_slice(b"\n\n");
     }
 
-    fn emit_response(&self, kind: &'static str, state: State, out: &mut Vec<u8>) {
-        let items = self.items();
-        let response = Some(self.response(&items, state));
-        self.emit(Fields { kind, response, ..Fields::default() }, out);
+    fn emit_response(&self, kind: &str, response: &str, out: &mut Vec<u8>) {
+        let number = self.begin(kind, out);
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, r#"{{"type":"{kind}","sequence_number":{number},"response":"#);
+        out.extend_from_slice(response.as_bytes());
+        out.extend_from_slice(b"}\n\n");
     }
 
-    /// The output of the stream so far.
-    fn items(&self) -> Vec<Item<'_>> {
+    /// The output of the stream so far, as JSON text.
+    fn output(&self) -> String {
         let items = self.said.iter().enumerate().map(|(at, said)| match said {
             Said::Text(text) => message(&self.id, at, self.status(at), vec![part(text)]),
             Said::Call(made) => call(&self.id, at, COMPLETED, made, &made.arguments),
         });
-        items.collect()
+        json(&items.collect::<Vec<_>>())
     }
 
     /// How the text at place `at` has ended. Only the last one can be unfinished.
@@ -229,6 +248,11 @@ impl<'a> ResponsesEncoder<'a> {
     }
 }
 
+/// The JSON text of a value of ours; none of them can fail.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// What stands between the brackets of a list, as JSON text.
 fn inside(list: &str) -> &str {
     let list = list.trim();
@@ -239,19 +263,16 @@ fn inside(list: &str) -> &str {
 impl Encoder for ResponsesEncoder<'_> {
     fn whole(&mut self, choices: &[Choice], usage: Usage) -> Vec<u8> {
         let Some(choice) = choices.first() else { return Vec::new() };
-        let items = output(&self.id, choice);
-        let state = State::Ended(choice.stop, usage);
-        let body = serde_json::to_vec(&self.response(&items, state)).unwrap_or_default();
-        if self.echo.store {
-            let conversation = self.conversation(&items);
-            self.keep(body.clone(), conversation);
-        }
-        body
+        let output = json(&output(&self.id, choice));
+        let response = self.response(&output, State::Ended(choice.stop, usage));
+        self.keep(&response, &output);
+        response.into_bytes()
     }
 
     fn open(&mut self, _: Usage, out: &mut Vec<u8>) {
-        self.emit_response("response.created", State::InProgress, out);
-        self.emit_response("response.in_progress", State::InProgress, out);
+        let response = self.response("[]", State::InProgress);
+        self.emit_response("response.created", &response, out);
+        self.emit_response("response.in_progress", &response, out);
     }
 
     fn event(&mut self, _: usize, event: &Event, out: &mut Vec<u8>) {
@@ -277,18 +298,15 @@ impl Encoder for ResponsesEncoder<'_> {
             Some(StopReason::MaxTokens) => "response.incomplete",
             _ => "response.completed",
         };
-        let state = State::Ended(self.stop, usage);
-        self.emit_response(kind, state, out);
-        if self.echo.store {
-            let items = self.items();
-            let body = serde_json::to_vec(&self.response(&items, state)).unwrap_or_default();
-            let conversation = self.conversation(&items);
-            self.keep(body, conversation);
-        }
+        let output = self.output();
+        let response = self.response(&output, State::Ended(self.stop, usage));
+        self.emit_response(kind, &response, out);
+        self.keep(&response, &output);
     }
 
     fn error(&mut self, error: &ApiError, out: &mut Vec<u8>) {
-        self.emit_response("response.failed", State::Failed(error), out);
+        let response = self.response(&self.output(), State::Failed(error));
+        self.emit_response("response.failed", &response, out);
     }
 
     fn to_store(&mut self) -> Option<Kept> {
