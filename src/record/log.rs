@@ -111,7 +111,12 @@ impl Log {
         let mut rows = Rows { line: String::with_capacity(SHORT) };
         // Writing to a String cannot fail.
         let _ = write!(rows.line, "{on}{time} {mark} ");
-        let _ = write!(Visible(&mut rows.line), "{head}");
+        let start = rows.line.len();
+        let _ = write!(rows.line, "{head}");
+        if !is_plain(&rows.line[start..]) {
+            let head = rows.line.split_off(start);
+            push_visible(&mut rows.line, &head);
+        }
         rows.line.push_str(off);
         rows.line.push('\n');
         if self.level == Level::Full {
@@ -208,10 +213,7 @@ fn write_all(shared: &Shared) {
 /// or steer a terminal.
 fn push_visible(line: &mut String, text: &str) {
     let is_control = |c: char| c.is_control() && c != '\t';
-    let is_plain = |b: u8| matches!(b, b' '..=b'~' | b'\t');
-    // Most texts need no look at each character; a loop without an exit takes many bytes a step.
-    let plain = text.bytes().fold(true, |plain, b| plain & is_plain(b));
-    if plain || !text.contains(is_control) {
+    if is_plain(text) || !text.contains(is_control) {
         return line.push_str(text);
     }
     for c in text.chars() {
@@ -222,14 +224,9 @@ fn push_visible(line: &mut String, text: &str) {
     }
 }
 
-/// A line to which all is appended so.
-struct Visible<'a>(&'a mut String);
-
-impl fmt::Write for Visible<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        push_visible(self.0, text);
-        Ok(())
-    }
+/// Whether it is of visible ASCII, as most are. Without an exit the loop takes many bytes a step.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, b| plain & matches!(b, b' '..=b'~' | b'\t'))
 }
 
 #[cfg(test)]

@@ -26,7 +26,6 @@ use pace::Pacer;
 use placing::Asked;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use waiting::Woken;
@@ -79,8 +78,7 @@ struct Trip<'a> {
     id: CallId,
     tenant: Tenant,
     /// Who asks: its address, and how it calls itself.
-    peer: IpAddr,
-    agent: &'a str,
+    client: String,
     started: Instant,
     model: String,
     stream: bool,
@@ -130,13 +128,13 @@ impl Relay {
         common: Headers,
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
+        let agent = request.head.header("user-agent").unwrap_or("-");
         let mut trip = Trip {
             relay: self,
             endpoint,
             id: CallId::random(),
             tenant,
-            peer: request.head.peer,
-            agent: request.head.header("user-agent").unwrap_or("-"),
+            client: format!("{} {agent:?}", request.head.peer),
             started: Instant::now(),
             model: "-".into(),
             stream: false,

@@ -11,10 +11,9 @@ use std::fmt;
 impl Trip<'_> {
     /// Logs the request, and its text below.
     pub(super) fn rx(&self, text: impl FnOnce(&mut Rows)) {
-        let Trip { id, peer, agent, endpoint, model, .. } = self;
+        let Trip { id, client, endpoint, model, .. } = self;
         let stream = if self.stream { " stream" } else { "" };
-        let head =
-            format_args!("{id} {peer} {agent:?} POST {} model={model}{stream}", endpoint.path);
+        let head = format_args!("{id} {client} POST {} model={model}{stream}", endpoint.path);
         self.relay.log.rx(head, text);
     }
 
@@ -23,9 +22,9 @@ impl Trip<'_> {
         let millis = self.started.elapsed().as_millis();
         let way = self.way.get().unwrap_or("-");
         let stream = if self.stream { " stream" } else { "" };
-        let Trip { id, peer, agent, model, .. } = self;
+        let Trip { id, client, model, .. } = self;
         let head = format_args!(
-            "{id} {peer} {agent:?} {status} {millis}ms model={model} backend={way}{stream} {more}"
+            "{id} {client} {status} {millis}ms model={model} backend={way}{stream} {more}"
         );
         self.relay.log.tx(head, text);
     }

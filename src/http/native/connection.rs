@@ -34,7 +34,7 @@ pub fn serve(place: &Place, limits: &Limits, service: &dyn Service) {
             Ok(true) => place.set_idle(),
             Ok(false) | Err(Stop::Quiet) => return,
             Err(Stop::Refuse(refusal)) => {
-                let head = reader.parsed(limits, peer.ip()).ok();
+                let head = reader.head(limits, peer.ip()).ok().map(|parsed| parsed.head);
                 let response = service.refuse(refusal, head.as_ref());
                 refuse(place, &mut out, &response);
                 return;
@@ -57,7 +57,9 @@ fn one(
     service: &dyn Service,
     peer: IpAddr,
 ) -> Result<bool, Stop> {
-    let mut facts = reader.head(stream, limits, peer)?;
+    reader.wait_head(stream, limits, peer)?;
+    let parsed = reader.head(limits, peer)?;
+    let (mut facts, mut head) = (parsed.facts()?, parsed.head);
     place.set_busy();
     if place.is_evicted() {
         return Err(Stop::Quiet);
@@ -68,16 +70,15 @@ fn one(
     if place.is_stopping() {
         return Err(Refusal::Stopping.into());
     }
-    let admitted = service.admit(&reader.parsed(limits, peer)?);
-    let _permit = match admitted {
+    let _permit = match service.admit(&head) {
         Ok(permit) => permit,
         Err(response) => {
             // An answer now, and a body nobody reads: only closing keeps the two apart.
-            if reader.lacks_body(&facts) {
+            let Some(body) = reader.whole_body(&facts) else {
                 refuse(place, out, &response);
                 return Ok(false);
-            }
-            let body = reader.read_body(stream, &facts, limits)?;
+            };
+            drop(head);
             reader.consume(&body);
             let mut ahead = Vec::new();
             let mut writer = Writer::new(stream, &mut ahead, facts, out);
@@ -85,14 +86,23 @@ fn one(
         }
     };
     reader.check_length(&facts, limits)?;
-    if facts.expects_continue && reader.lacks_body(&facts) {
-        let mut stream = stream;
-        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Stop::Quiet)?;
-    }
-    let body = reader.read_body(stream, &facts, limits)?;
+    let body = match reader.whole_body(&facts) {
+        Some(body) => body,
+        None => {
+            // It moves while more is read.
+            drop(head);
+            if facts.expects_continue {
+                let mut stream = stream;
+                stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Stop::Quiet)?;
+            }
+            let body = reader.read_body(stream, &facts, limits)?;
+            head = reader.head(limits, peer)?.head;
+            body
+        }
+    };
     facts.keep_alive &= !place.is_stopping();
 
-    let request = Request { head: reader.parsed(limits, peer)?, body: reader.body(&body) };
+    let request = Request { head, body: reader.body(&body) };
     let mut ahead = Vec::new();
     let mut writer = Writer::new(stream, &mut ahead, facts, out);
     // A bug met by one request must not take the other connections with it.

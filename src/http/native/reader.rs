@@ -1,7 +1,7 @@
 //! Reading one connection: a buffer, the head, and the body by either framing, within limits and
 //! deadlines. What is wrong with a request is said as a [`Refusal`]; nothing here writes.
 
-use super::super::{Head, Limits, Refusal};
+use super::super::{Limits, Refusal};
 use super::head::{Facts, Framing, Parsed, parse};
 use std::io::{self, Read};
 use std::net::{IpAddr, TcpStream};
@@ -120,13 +120,14 @@ impl Reader {
         self.end = self.data.len();
     }
 
-    /// Waits for a whole head: up to the idle time for its first byte, then as the limits say.
-    pub fn head(
+    /// Waits for a whole head: up to the idle time for its first byte, then as the limits say. What
+    /// cannot become one is refused before its end.
+    pub fn wait_head(
         &mut self,
         stream: &TcpStream,
         limits: &Limits,
         peer: IpAddr,
-    ) -> Result<Facts, Stop> {
+    ) -> Result<(), Stop> {
         let mut deadline = Instant::now() + limits.head_time;
         loop {
             // Blank lines before a request are to be ignored (RFC 9112 §2.2), and begin none.
@@ -141,8 +142,10 @@ impl Reader {
                 deadline = Instant::now() + limits.head_time;
                 continue;
             }
-            if let Some(parsed) = parse(self.bytes(), limits, peer)? {
-                return parsed.facts().map_err(Stop::from);
+            // Most come in one piece, and are then parsed once, by whoever asked.
+            let ends = self.bytes().windows(4).any(|four| four == b"\r\n\r\n");
+            if ends || parse(self.bytes(), limits, peer)?.is_some() {
+                return Ok(());
             }
             if self.end - self.start >= limits.head_bytes {
                 return Err(Refusal::HeadTooLarge.into());
@@ -151,20 +154,17 @@ impl Reader {
         }
     }
 
-    /// The head that [`Reader::head`] found.
-    pub fn parsed(&self, limits: &Limits, peer: IpAddr) -> Result<Head<'_>, Refusal> {
-        match parse(self.bytes(), limits, peer)? {
-            Some(Parsed { head, .. }) => Ok(head),
-            None => Err(Refusal::Malformed("the head ended early")),
-        }
+    /// The head that [`Reader::wait_head`] found.
+    pub fn head(&self, limits: &Limits, peer: IpAddr) -> Result<Parsed<'_>, Refusal> {
+        parse(self.bytes(), limits, peer)?.ok_or(Refusal::Malformed("the head ended early"))
     }
 
-    /// Whether a body is still to be read from the socket.
-    pub fn lacks_body(&self, facts: &Facts) -> bool {
-        match facts.framing {
-            Framing::Length(length) => self.end - self.start - facts.head < length,
-            Framing::Chunked => true,
-        }
+    /// The body, where all of it came with its head, in one piece.
+    pub fn whole_body(&self, facts: &Facts) -> Option<Body> {
+        let Framing::Length(length) = facts.framing else { return None };
+        let whole = facts.head.checked_add(length)?;
+        (whole <= self.end - self.start)
+            .then_some(Body { range: facts.head..whole, raw_end: whole })
     }
 
     /// Refuses a body that says beforehand that it is too large.
@@ -177,7 +177,8 @@ impl Reader {
         }
     }
 
-    /// Reads the whole body. Afterwards [`Reader::body`] has it, and the head is still in place.
+    /// Reads what is missing of the body. Afterwards [`Reader::body`] has it, and the head is still
+    /// in place.
     pub fn read_body(
         &mut self,
         stream: &TcpStream,
