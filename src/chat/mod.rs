@@ -238,7 +238,7 @@ impl Tool<'_> {
 
 impl Message<'_> {
     /// An estimate of the message's tokens: 4, the speaker's name, and its parts.
-    fn estimate_tokens(&self) -> u64 {
+    pub fn estimate_tokens(&self) -> u64 {
         let name = self.name.as_deref().map_or(0, estimate_tokens);
         4 + name + self.parts.iter().map(Part::estimate_tokens).sum::<u64>()
     }

@@ -4,7 +4,6 @@
 //! write: a thread woken for each line would cost every request more than its own work. Where
 //! stderr is not read, the newest lines are dropped and counted, so that nobody waits for it.
 
-use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -146,9 +145,12 @@ impl Rows {
     /// Adds a text, its first row behind `mark`.
     pub fn push(&mut self, mark: &str, text: &str) {
         let mut mark = mark;
+        // Room for all of it, with some lines and what stands before them.
+        self.line.reserve(text.len() + text.len() / 16);
         for row in text.lines() {
-            // Writing to a String cannot fail.
-            let _ = writeln!(self.line, "    {mark}{}", one_line(row));
+            for piece in ["    ", mark, &one_line(row), "\n"] {
+                self.line.push_str(piece);
+            }
             mark = "";
         }
     }
@@ -198,7 +200,10 @@ fn write_all(shared: &Shared) {
 /// steer a terminal.
 fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
     let is_control = |c: char| c.is_control() && c != '\t';
-    if !text.contains(is_control) {
+    // Most text has none of the bytes that control characters are made of. They are looked for
+    // without an early end, which takes many bytes at a time.
+    let may_be = |b: u8| (b < b' ' && b != b'\t') || b == 0x7f || b == 0xc2;
+    if !text.bytes().fold(false, |found, b| found | may_be(b)) || !text.contains(is_control) {
         return text.into();
     }
     let visible =

@@ -10,7 +10,7 @@ mod waiting;
 
 use crate::api::error::ApiError;
 use crate::api::{Context, Encoder, Endpoint, Parsed};
-use crate::chat::{Ask, Choice, Event, Failure, FailureKind, Format};
+use crate::chat::{Ask, Choice, Event, Failure, FailureKind, Format, Usage};
 use crate::config::Pacing;
 use crate::exchange::{CallId, Ended, Exchange, Note, Tenant};
 use crate::host::schema::{self, Misfit};
@@ -191,6 +191,8 @@ impl<'a> Trip<'a> {
         let answer = self.nothing(parsed);
         let asked = Asked::new(self, &mut parsed.ask, ticket, answer);
         let mut asked = asked?;
+        // While the host is at work.
+        asked.count_prompt(&parsed.ask);
         while asked.is_homeless() {
             let woken = self.wait(&asked.ticket, self.deadline(), asked.look(), responder);
             asked.wake(woken, &mut parsed.ask)?;
@@ -202,7 +204,7 @@ impl<'a> Trip<'a> {
     fn nothing(&self, parsed: &Parsed) -> Answer {
         Answer {
             choices: vec![Choice::default(); parsed.choices],
-            prompt: parsed.ask.estimate_tokens(),
+            prompt: 0,
             host_model: None,
             begun: false,
         }
@@ -233,8 +235,8 @@ impl<'a> Trip<'a> {
         };
         let answer = &asked.answer;
         match ended {
-            Ok(()) => {
-                self.sent(answer);
+            Ok(usage) => {
+                self.sent(answer, usage);
                 Ok(())
             }
             Err(Broken::Failed(failure)) => {
@@ -266,7 +268,7 @@ impl<'a> Trip<'a> {
         asked: &mut Asked,
         common: &Headers,
         responder: &mut dyn Responder,
-    ) -> Result<(), Broken> {
+    ) -> Result<Usage, Broken> {
         let deadline = self.deadline();
         while !asked.answer.is_whole() {
             let woken = self.wait(&asked.ticket, deadline, asked.look(), responder);
@@ -276,14 +278,15 @@ impl<'a> Trip<'a> {
         }
         let answer = &asked.answer;
         self.relay.learn(answer);
-        let body = parsed.encoder.whole(&answer.choices, answer.usage());
+        let usage = answer.usage();
+        let body = parsed.encoder.whole(&answer.choices, usage);
         self.relay.keep(&mut *parsed.encoder);
         let mut response = Response::json(200, body);
         response.headers.extend(self.headers(common, answer.host_model.as_deref()));
         responder.respond(&response).map_err(Broken::Gone)?;
         let text = answer.choices.first().map_or("", |choice| choice.text.as_str());
         self.note(Kind::Response, text, &[("backend", self.way.get().unwrap_or_default())]);
-        Ok(())
+        Ok(usage)
     }
 
     fn streamed(
@@ -292,7 +295,7 @@ impl<'a> Trip<'a> {
         asked: &mut Asked,
         common: &Headers,
         responder: &mut dyn Responder,
-    ) -> Result<(), Broken> {
+    ) -> Result<Usage, Broken> {
         let mut pacer = Pacer::new(self.relay.pacing);
         let mut out = Vec::new();
         let mut deadline = self.deadline();
@@ -335,7 +338,8 @@ impl<'a> Trip<'a> {
             }
             if answer.is_whole() && pacer.is_empty() {
                 self.relay.learn(answer);
-                encoder.close(&answer.choices, answer.usage(), &mut out);
+                let usage = answer.usage();
+                encoder.close(&answer.choices, usage, &mut out);
                 self.relay.keep(encoder);
                 responder.end(&out).map_err(Broken::Gone)?;
                 self.note(
@@ -343,7 +347,7 @@ impl<'a> Trip<'a> {
                     "",
                     &[("backend", self.way.get().unwrap_or_default())],
                 );
-                return Ok(());
+                return Ok(usage);
             }
             if out.is_empty() && now >= silent_until {
                 out.extend_from_slice(encoder.keep_alive());

@@ -55,8 +55,8 @@ impl Trip<'_> {
         self.relay.log.tx(|| self.tx_line(499, said), |rows| answer.tell(rows));
     }
 
-    pub(super) fn sent(&self, answer: &Answer) {
-        let Usage { prompt, completion } = answer.usage();
+    pub(super) fn sent(&self, answer: &Answer, usage: Usage) {
+        let Usage { prompt, completion } = usage;
         let counts = format!("tokens={prompt}+{completion} (estimated)");
         self.relay.log.tx(|| self.tx_line(200, &counts), |rows| answer.tell(rows));
     }
