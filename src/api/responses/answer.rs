@@ -92,7 +92,7 @@ pub struct Response<'s> {
     status: &'static str,
     error: Option<Fault<'s>>,
     incomplete_details: Option<Incomplete>,
-    output: &'s [Item<'s>],
+    output: &'s RawValue,
     usage: Option<UsageBody>,
     #[serde(flatten)]
     echo: &'s Echo<'s>,
@@ -153,12 +153,13 @@ pub enum State<'s> {
 }
 
 impl<'s> Response<'s> {
-    /// The response `id`, asked for at the Unix time `created_at`.
+    /// The response `id`, asked for at the Unix time `created_at`. Its `output` are [`Item`]s as JSON
+    /// text, since they are often written in several places.
     pub fn new(
         id: &'s str,
         created_at: u64,
         echo: &'s Echo<'s>,
-        output: &'s [Item<'s>],
+        output: &'s RawValue,
         state: State<'s>,
     ) -> Self {
         let is_cut = matches!(state, State::Ended(Some(StopReason::MaxTokens), _));

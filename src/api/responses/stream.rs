@@ -6,8 +6,9 @@ use super::answer::{
     COMPLETED, Echo, IN_PROGRESS, INCOMPLETE, Item, Part, Response, State, call, call_id, message,
     message_id, output, part,
 };
-use crate::chat::{Call, Choice, Event, StopReason, Usage};
+use crate::chat::{Call, Choice, Event, StopReason, Usage, json_with_room};
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -106,12 +107,12 @@ impl<'a> ResponsesEncoder<'a> {
         }
     }
 
-    fn response<'s>(&'s self, output: &'s [Item<'s>], state: State<'s>) -> Response<'s> {
+    fn response<'s>(&'s self, output: &'s RawValue, state: State<'s>) -> Response<'s> {
         Response::new(&self.response_id, self.created, &self.echo, output, state)
     }
 
     /// The conversation with which a next request goes on: what went in, and what came out.
-    fn conversation(&self, output: &[Item]) -> String {
+    fn conversation(&self, output: &RawValue) -> String {
         let before = self.previous.as_ref().map_or("", |kept| inside(&kept.conversation));
         let text;
         let input = if self.input.starts_with('[') {
@@ -120,9 +121,8 @@ impl<'a> ResponsesEncoder<'a> {
             text = format!(r#"{{"type":"message","role":"user","content":{}}}"#, self.input);
             &text
         };
-        let output = serde_json::to_string(output).unwrap_or_default();
-        let mut lists =
-            [before, input, inside(&output)].into_iter().filter(|list| !list.is_empty());
+        let output = output.get();
+        let mut lists = [before, input, inside(output)].into_iter().filter(|list| !list.is_empty());
         let mut all = String::with_capacity(before.len() + input.len() + output.len() + 4);
         all.push('[');
         all.push_str(lists.next().unwrap_or_default());
@@ -150,19 +150,24 @@ impl<'a> ResponsesEncoder<'a> {
         out.extend_from_slice(b"\n\n");
     }
 
-    fn emit_response(&self, kind: &'static str, state: State, out: &mut Vec<u8>) {
-        let items = self.items();
-        let response = Some(self.response(&items, state));
+    fn emit_response(
+        &self,
+        kind: &'static str,
+        output: &RawValue,
+        state: State,
+        out: &mut Vec<u8>,
+    ) {
+        let response = Some(self.response(output, state));
         self.emit(Fields { kind, response, ..Fields::default() }, out);
     }
 
     /// The output of the stream so far.
-    fn items(&self) -> Vec<Item<'_>> {
+    fn output(&self) -> Box<RawValue> {
         let items = self.said.iter().enumerate().map(|(at, said)| match said {
             Said::Text(text) => message(&self.id, at, self.status(at), vec![part(text)]),
             Said::Call(made) => call(&self.id, at, COMPLETED, made, &made.arguments),
         });
-        items.collect()
+        json(&items.collect::<Vec<Item>>())
     }
 
     /// How the text at place `at` has ended. Only the last one can be unfinished.
@@ -229,6 +234,11 @@ impl<'a> ResponsesEncoder<'a> {
     }
 }
 
+/// Items as JSON text; none of them can fail.
+fn json(items: &[Item]) -> Box<RawValue> {
+    to_raw_value(items).unwrap_or_default()
+}
+
 /// What stands between the brackets of a list, as JSON text.
 fn inside(list: &str) -> &str {
     let list = list.trim();
@@ -239,19 +249,20 @@ fn inside(list: &str) -> &str {
 impl Encoder for ResponsesEncoder<'_> {
     fn whole(&mut self, choices: &[Choice], usage: Usage) -> Vec<u8> {
         let Some(choice) = choices.first() else { return Vec::new() };
-        let items = output(&self.id, choice);
+        let output = json(&output(&self.id, choice));
         let state = State::Ended(choice.stop, usage);
-        let body = serde_json::to_vec(&self.response(&items, state)).unwrap_or_default();
+        let body = json_with_room(&self.response(&output, state), output.get().len());
         if self.echo.store {
-            let conversation = self.conversation(&items);
+            let conversation = self.conversation(&output);
             self.keep(body.clone(), conversation);
         }
         body
     }
 
     fn open(&mut self, _: Usage, out: &mut Vec<u8>) {
-        self.emit_response("response.created", State::InProgress, out);
-        self.emit_response("response.in_progress", State::InProgress, out);
+        let output = self.output();
+        self.emit_response("response.created", &output, State::InProgress, out);
+        self.emit_response("response.in_progress", &output, State::InProgress, out);
     }
 
     fn event(&mut self, _: usize, event: &Event, out: &mut Vec<u8>) {
@@ -278,17 +289,17 @@ impl Encoder for ResponsesEncoder<'_> {
             _ => "response.completed",
         };
         let state = State::Ended(self.stop, usage);
-        self.emit_response(kind, state, out);
+        let output = self.output();
+        self.emit_response(kind, &output, state, out);
         if self.echo.store {
-            let items = self.items();
-            let body = serde_json::to_vec(&self.response(&items, state)).unwrap_or_default();
-            let conversation = self.conversation(&items);
+            let body = json_with_room(&self.response(&output, state), output.get().len());
+            let conversation = self.conversation(&output);
             self.keep(body, conversation);
         }
     }
 
     fn error(&mut self, error: &ApiError, out: &mut Vec<u8>) {
-        self.emit_response("response.failed", State::Failed(error), out);
+        self.emit_response("response.failed", &self.output(), State::Failed(error), out);
     }
 
     fn to_store(&mut self) -> Option<Kept> {
