@@ -40,9 +40,28 @@ impl Errors {
     }
 }
 
+fn samples() -> Vec<Sample> {
+    serde_json::from_str(include_str!("data/tokens.json")).unwrap()
+}
+
+#[test]
+fn a_large_text_counts_as_much_as_what_it_is_made_of() {
+    let samples = samples();
+    for times in [10, 50] {
+        let times_over = |sample: &Sample| sample.text.repeat(times);
+        let text: String = samples.iter().map(times_over).collect();
+        assert!(text.len() > 500_000, "it is not large");
+        let (whole, pieces) = (estimate_tokens(&text), samples.iter().map(times_over));
+        let pieces: u64 = pieces.map(|text| estimate_tokens(&text)).sum();
+        assert!(whole.abs_diff(pieces) * 50 < pieces, "{whole} of {pieces}");
+    }
+    // No piece of it may begin or end within a character.
+    assert!(estimate_tokens(&"xé你🎉".repeat(50_000)) > 0);
+}
+
 #[test]
 fn the_estimate_is_near_the_count() {
-    let samples: Vec<Sample> = serde_json::from_str(include_str!("data/tokens.json")).unwrap();
+    let samples = samples();
     assert!(samples.len() >= 200);
     let mut kinds = BTreeMap::<&str, Errors>::new();
     let (mut all, mut fitted, mut checked) = Default::default();

@@ -7,6 +7,7 @@ mod images;
 mod tokens;
 
 pub use images::image_tokens;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 pub use tokens::{estimate_json_tokens, estimate_tokens};
@@ -135,6 +136,14 @@ pub fn one_line(json: &str) -> Cow<'_, str> {
     if json.contains(['\n', '\r']) { json.replace(['\n', '\r'], " ").into() } else { json.into() }
 }
 
+/// The JSON text of a value of ours that holds about `bytes` of text. Room for it is taken at once:
+/// a buffer that grows copies megabytes. None of our values can fail, nor can writing to a Vec.
+pub fn json_with_room(value: &impl Serialize, bytes: usize) -> Vec<u8> {
+    let mut json = Vec::with_capacity(bytes + bytes / 16 + 512);
+    let _ = serde_json::to_writer(&mut json, value);
+    json
+}
+
 /// Who speaks in a [`Message`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -209,6 +218,11 @@ impl Ask<'_> {
         self.messages.iter().flat_map(|message| message.texts())
     }
 
+    /// The size of all text of the conversation in bytes.
+    pub fn text_bytes(&self) -> usize {
+        self.texts().map(str::len).sum()
+    }
+
     /// Whether there is an image in it, be it within a tool's result.
     pub fn has_image(&self) -> bool {
         let parts = self.messages.iter().flat_map(|message| leaves(&message.parts));
@@ -238,7 +252,7 @@ impl Tool<'_> {
 
 impl Message<'_> {
     /// An estimate of the message's tokens: 4, the speaker's name, and its parts.
-    fn estimate_tokens(&self) -> u64 {
+    pub fn estimate_tokens(&self) -> u64 {
         let name = self.name.as_deref().map_or(0, estimate_tokens);
         4 + name + self.parts.iter().map(Part::estimate_tokens).sum::<u64>()
     }
@@ -311,6 +325,13 @@ pub struct Choice {
     pub calls: Vec<Call>,
     /// Why it ended; `None` while it has not.
     pub stop: Option<StopReason>,
+}
+
+impl Choice {
+    /// The size of the texts of all `choices` in bytes.
+    pub fn text_bytes(choices: &[Choice]) -> usize {
+        choices.iter().map(|choice| choice.text.len()).sum()
+    }
 }
 
 /// A tool call of an answer.

@@ -23,34 +23,89 @@ enum Class {
     Emoji,
     /// What changes or joins the emoji before it.
     Joiner,
-    /// A letter of another script: a run costs `first`, and `each` for every letter after the
-    /// `free` first ones, in hundredths of a token.
-    #[rustfmt::skip]
-    Letter { first: u64, free: u64, each: u64 },
+    /// A letter of another script.
+    Letter(Script),
 }
 use Class::*;
 
-const HAN: Class = Letter { first: 177, free: 1, each: 64 };
-const KANA: Class = Letter { first: 50, free: 1, each: 50 };
-const HANGUL: Class = Letter { first: 183, free: 2, each: 24 };
-const CYRILLIC: Class = Letter { first: 155, free: 5, each: 1 };
-const ARABIC: Class = Letter { first: 138, free: 4, each: 18 };
-const DEVANAGARI: Class = Letter { first: 145, free: 9, each: 1 };
-const GREEK_HEBREW: Class = Letter { first: 60, free: 2, each: 60 };
-const OTHER: Class = Letter { first: 142, free: 4, each: 38 };
+/// Scripts other than Latin, by what they cost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Script {
+    Han,
+    Kana,
+    Hangul,
+    Cyrillic,
+    Arabic,
+    Devanagari,
+    GreekHebrew,
+    Other,
+}
+use Script::*;
+
+impl Script {
+    /// What a run of letters costs in hundredths of a token: so much at first, and after so many
+    /// letters, so much for each.
+    fn costs(self) -> (u64, usize, u64) {
+        match self {
+            Han => (177, 1, 64),
+            Kana => (50, 1, 50),
+            Hangul => (183, 2, 24),
+            Cyrillic => (155, 5, 1),
+            Arabic => (138, 4, 18),
+            Devanagari => (145, 9, 1),
+            GreekHebrew => (60, 2, 60),
+            Other => (142, 4, 38),
+        }
+    }
+}
 
 /// After a word that tells of another language than English, so many words count as of it.
 const FOREIGN_WORDS: u32 = 10;
 
+/// A text of so many bytes is not looked at in full, which would take longer than all else that is
+/// done with it. Its estimate is within 2 % of what a full look gives.
+const LARGE: usize = 256 * 1024;
+/// So many bytes of it are looked at,
+const PIECE: usize = 512;
+/// of every so many.
+const EVERY: usize = 2 * 1024;
+
 /// An estimate of how many tokens `text` is; at least 1 unless it is empty.
 ///
-/// Estimates of the pieces of a text add up to about the estimate of the whole.
+/// Estimates of the pieces of a text add up to about the estimate of the whole. From 256 KiB on
+/// pieces stand for all of it.
 pub fn estimate_tokens(text: &str) -> u64 {
+    let hundredths = match text.len() {
+        0 => return 0,
+        1..LARGE => hundredths(text),
+        _ => hundredths_by_pieces(text),
+    };
+    ((hundredths + 50) / 100).max(1)
+}
+
+/// What [`hundredths`] would come to, from pieces all over the text.
+fn hundredths_by_pieces(text: &str) -> u64 {
+    let (mut counted, mut bytes) = (0, 0);
+    for at in (0..text.len()).step_by(EVERY) {
+        let piece = &text[text.floor_char_boundary(at)..text.floor_char_boundary(at + PIECE)];
+        counted += hundredths(piece);
+        bytes += piece.len() as u64;
+    }
+    counted * text.len() as u64 / bytes.max(1)
+}
+
+/// An estimate in hundredths of a token, of every character.
+fn hundredths(text: &str) -> u64 {
     let mut hundredths = 0;
     let mut at = 0;
     let mut before = LineEnd;
     let mut foreign = 0;
     while at < text.len() {
+        // A single space before a word costs nothing; most of a text is made of the two.
+        if let [b' ', b'a'..=b'z' | b'A'..=b'Z', ..] = text.as_bytes()[at..] {
+            at += 1;
+            before = Space;
+        }
         let (class, width) = class_at(text, at);
         let start = at;
         at += width;
@@ -95,24 +150,20 @@ pub fn estimate_tokens(text: &str) -> u64 {
             WideMark => 73,
             Symbol | Joiner => 100,
             Emoji => 190,
-            Letter { first, free, each } => {
-                let mut letters = 1;
-                let mut cost = first + rare(text, start);
-                while at < text.len() {
-                    let (next, width) = class_at(text, at);
-                    if next != class {
-                        break;
-                    }
-                    letters += 1;
-                    cost += rare(text, at) + if letters > free { each } else { 0 };
-                    at += width;
+            Letter(script) => {
+                let (mut cost, free, each) = script.costs();
+                let run = text[start..].chars().take_while(|c| !c.is_ascii() && wide(*c) == class);
+                at = start;
+                for (letters, c) in run.enumerate() {
+                    at += c.len_utf8();
+                    cost += rare(c) + if letters < free { 0 } else { each };
                 }
                 cost
             }
         };
         before = class;
     }
-    if text.is_empty() { 0 } else { ((hundredths + 50) / 100).max(1) }
+    hundredths
 }
 
 /// An estimate of how many tokens JSON text is once written again without white space between its
@@ -137,14 +188,24 @@ impl Class {
 /// The class of the character at `at`, and its length in bytes.
 #[inline]
 fn class_at(text: &str, at: usize) -> (Class, usize) {
-    match text.as_bytes()[at] {
-        byte @ 0..=0x7f => (ascii(byte), 1),
-        _ => text[at..].chars().next().map_or((Symbol, 1), |c| (wide(c), c.len_utf8())),
+    match ASCII.get(usize::from(text.as_bytes()[at])) {
+        Some(class) => (*class, 1),
+        None => text[at..].chars().next().map_or((Symbol, 1), |c| (wide(c), c.len_utf8())),
     }
 }
 
-#[inline]
-fn ascii(byte: u8) -> Class {
+/// The classes of the characters of ASCII.
+static ASCII: [Class; 128] = {
+    let mut classes = [Mark; 128];
+    let mut at = 0;
+    while at < classes.len() {
+        classes[at] = ascii(at as u8);
+        at += 1;
+    }
+    classes
+};
+
+const fn ascii(byte: u8) -> Class {
     match byte {
         b'\n' | b'\r' => LineEnd,
         0..=b' ' => Space,
@@ -160,28 +221,55 @@ fn wide(c: char) -> Class {
     match c {
         '\u{80}'..='\u{bf}' => WideMark,
         '\u{c0}'..='\u{24f}' | '\u{300}'..='\u{36f}' | '\u{1e00}'..='\u{1eff}' => Accented,
-        '\u{370}'..='\u{3ff}' | '\u{590}'..='\u{5ff}' | '\u{1f00}'..='\u{1fff}' => GREEK_HEBREW,
-        '\u{400}'..='\u{52f}' => CYRILLIC,
-        '\u{600}'..='\u{77f}' | '\u{fb50}'..='\u{fdff}' | '\u{fe70}'..='\u{fefe}' => ARABIC,
-        '\u{900}'..='\u{97f}' => DEVANAGARI,
-        '\u{1100}'..='\u{11ff}' | '\u{a960}'..='\u{a97f}' | '\u{ac00}'..='\u{d7ff}' => HANGUL,
+        '\u{370}'..='\u{3ff}' | '\u{590}'..='\u{5ff}' | '\u{1f00}'..='\u{1fff}' => {
+            Letter(GreekHebrew)
+        }
+        '\u{400}'..='\u{52f}' => Letter(Cyrillic),
+        '\u{600}'..='\u{77f}' | '\u{fb50}'..='\u{fdff}' | '\u{fe70}'..='\u{fefe}' => Letter(Arabic),
+        '\u{900}'..='\u{97f}' => Letter(Devanagari),
+        '\u{1100}'..='\u{11ff}' | '\u{a960}'..='\u{a97f}' | '\u{ac00}'..='\u{d7ff}' => {
+            Letter(Hangul)
+        }
         '\u{200d}' | '\u{fe00}'..='\u{fe0f}' => Joiner,
         '\u{2000}'..='\u{206f}' | '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ff65}' => WideMark,
         '\u{2070}'..='\u{25ff}' | '\u{27c0}'..='\u{2b00}' => Symbol,
         '\u{2600}'..='\u{27bf}' | '\u{2b01}'..='\u{2e7f}' | '\u{1f000}'..='\u{1ffff}' => Emoji,
-        '\u{3040}'..='\u{30ff}' | '\u{ff66}'..='\u{ff9f}' => KANA,
+        '\u{3040}'..='\u{30ff}' | '\u{ff66}'..='\u{ff9f}' => Letter(Kana),
         '\u{2e80}'..='\u{2fff}'
         | '\u{3400}'..='\u{9fff}'
         | '\u{f900}'..='\u{faff}'
-        | '\u{20000}'..='\u{3ffff}' => HAN,
-        _ => OTHER,
+        | '\u{20000}'..='\u{3ffff}' => Letter(Han),
+        _ => Letter(Other),
     }
 }
 
 /// Where the run of ASCII characters of `class` ends that `at` stands in.
 fn run_end(text: &str, at: usize, class: Class) -> usize {
     let rest = text.as_bytes()[at..].iter();
-    at + rest.take_while(|byte| byte.is_ascii() && ascii(**byte) == class).count()
+    at + rest.take_while(|byte| ASCII.get(usize::from(**byte)) == Some(&class)).count()
+}
+
+/// How many small letters of ASCII stand from `at` on; eight bytes are looked at together, since
+/// most text is made of them.
+#[inline]
+fn small_letters(bytes: &[u8], at: usize) -> usize {
+    const EACH: u64 = u64::MAX / 0xff;
+    const TOP: u64 = EACH << 7;
+    let rest = bytes.get(at..).unwrap_or_default();
+    let mut count = 0;
+    while let Some(eight) = rest.get(count..).and_then(|rest| rest.first_chunk()) {
+        let eight = u64::from_le_bytes(*eight);
+        // The top bit of a byte's sum tells whether it is at or behind a letter.
+        let from_a = (eight & !TOP) + EACH * u64::from(0x80 - b'a');
+        let behind_z = (eight & !TOP) + EACH * u64::from(0x7f - b'z');
+        let others = (!from_a | behind_z | eight) & TOP;
+        if others != 0 {
+            return count + others.trailing_zeros() as usize / 8;
+        }
+        count += 8;
+    }
+    let rest = rest.get(count..).unwrap_or_default().iter();
+    count + rest.take_while(|byte| byte.is_ascii_lowercase()).count()
 }
 
 /// A word in Latin letters. A capital after a small letter begins the next one, as in `camelCase`.
@@ -197,8 +285,13 @@ struct Word {
 
 impl Word {
     fn read(text: &str, start: usize) -> Self {
-        let mut word = Word { end: start, ..Word::default() };
-        while word.end < text.len() {
+        let bytes = text.as_bytes();
+        let capitals = bytes[start..].iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+        let small = small_letters(bytes, start + capitals);
+        let end = start + capitals + small;
+        let (capitals, small) = (capitals as u64, small as u64);
+        let mut word = Word { capitals, small, end, ..Word::default() };
+        while let Some(b'A'..=b'Z' | b'a'..=b'z' | b'\'' | 0x80..) = bytes.get(word.end) {
             let (class, width) = class_at(text, word.end);
             match class {
                 Upper if word.small + word.accented == 0 => word.capitals += 1,
@@ -241,30 +334,31 @@ impl Word {
 /// Indonesian are told from English and from code.
 #[rustfmt::skip]
 fn is_foreign(word: &[u8]) -> bool {
-    let mut small = [0; 3];
-    let Some(small) = small.get_mut(..word.len()) else { return false };
-    small.copy_from_slice(word);
-    small.make_ascii_lowercase();
-    matches!(
-        &*small,
-        b"att" | b"bir" | b"che" | b"da" | b"dan" | b"das" | b"de" | b"den" | b"der" | b"des"
-            | b"di" | b"die" | b"du" | b"een" | b"ein" | b"el" | b"en" | b"et" | b"het" | b"il"
-            | b"im" | b"ist" | b"je" | b"la" | b"le" | b"les" | b"los" | b"mit" | b"na" | b"och"
-            | b"os" | b"per" | b"que" | b"un" | b"und" | b"une" | b"van" | b"ve" | b"von" | b"zu"
-    )
+    match *word {
+        [a, b] => matches!(
+            &[a, b].map(|byte| byte.to_ascii_lowercase()),
+            b"da" | b"de" | b"di" | b"du" | b"el" | b"en" | b"et" | b"il" | b"im" | b"je" | b"la"
+                | b"le" | b"na" | b"os" | b"un" | b"ve" | b"zu"
+        ),
+        [a, b, c] => matches!(
+            &[a, b, c].map(|byte| byte.to_ascii_lowercase()),
+            b"att" | b"bir" | b"che" | b"dan" | b"das" | b"den" | b"der" | b"des" | b"die" | b"een"
+                | b"ein" | b"het" | b"ist" | b"les" | b"los" | b"mit" | b"och" | b"per" | b"que"
+                | b"und" | b"une" | b"van" | b"von"
+        ),
+        _ => false,
+    }
 }
 
 /// What a letter costs more because texts that use it are rare where the encoder was trained:
 /// Cyrillic letters that Russian has not, and characters that only traditional Chinese has.
 #[rustfmt::skip]
-fn rare(text: &str, at: usize) -> u64 {
-    match text[at..].chars().next() {
-        Some('\u{452}'..='\u{52f}') => 250,
-        Some(
-            '們' | '這' | '來' | '說' | '對' | '學' | '還' | '應' | '從' | '經' | '與' | '於' | '發'
-            | '國' | '點' | '實' | '讓' | '樣' | '會' | '將' | '單' | '關' | '總' | '圖' | '險'
-            | '體' | '當' | '數' | '變' | '處',
-        ) => 200,
+fn rare(c: char) -> u64 {
+    match c {
+        '\u{452}'..='\u{52f}' => 250,
+        '們' | '這' | '來' | '說' | '對' | '學' | '還' | '應' | '從' | '經' | '與' | '於' | '發'
+        | '國' | '點' | '實' | '讓' | '樣' | '會' | '將' | '單' | '關' | '總' | '圖' | '險'
+        | '體' | '當' | '數' | '變' | '處' => 200,
         _ => 0,
     }
 }

@@ -2,7 +2,9 @@
 //! that take nothing but text and images.
 
 use super::prompt;
-use crate::chat::{Ask, Message, OWN_MODEL, Part, Role, Tool, ToolChoice, one_line};
+use crate::chat::{
+    Ask, Message, OWN_MODEL, Part, Role, Tool, ToolChoice, json_with_room, one_line,
+};
 use crate::exchange::Handle;
 use crate::mcp::rpc;
 use serde::Serialize;
@@ -105,12 +107,11 @@ struct Hint<'a> {
     name: &'a str,
 }
 
-/// A request of ours as a line, without its end.
-pub(super) fn request(id: Handle, params: &Params) -> Vec<u8> {
+/// A request of ours that holds about `bytes` of text as a line, without its end.
+pub(super) fn request(id: Handle, params: &Params, bytes: usize) -> Vec<u8> {
     let method = "sampling/createMessage";
     let request = Request { jsonrpc: "2.0", id: id.to_string(), method, params };
-    // Nothing in it can fail to be written as JSON.
-    serde_json::to_vec(&request).unwrap_or_default()
+    json_with_room(&request, bytes)
 }
 
 /// The note that a request of ours is not waited for any more.

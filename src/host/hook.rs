@@ -198,7 +198,7 @@ impl Hooks {
         let ticket = self.exchange.open(vec![CallId::random()], false);
         let id = ticket.ids().first().copied()?;
         let handle = self.exchange.hand_out(id, "sampling", false)?;
-        let line = request(handle, &params(&ask, &neutral, false));
+        let line = request(handle, &params(&ask, &neutral, false), 0);
         if let Err(why) = self.outbox.send(line, super::send_by(None)) {
             return Some(Err(unsent(why).message));
         }

@@ -11,7 +11,10 @@ use crate::mcp::outbox::Outbox;
 use crate::mcp::rpc::{self, RpcError};
 use crate::mcp::session::Session;
 use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -192,7 +195,8 @@ impl Way for Sampling {
             return Ok(Place::Asked);
         };
         self.turns.named(handle);
-        let line = request(handle, &params(ask, &self.preferences, self.takes_tools()));
+        let params = params(ask, &self.preferences, self.takes_tools());
+        let line = request(handle, &params, ask.text_bytes());
         self.outbox.send(line, send_by(errand.deadline)).map_err(|why| {
             self.turns.leave(errand.id, self.is_hooked());
             unsent(why)
@@ -219,16 +223,10 @@ impl Way for Sampling {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Reply {
-    content: Blocks,
+    #[serde(deserialize_with = "one_or_many")]
+    content: Vec<Block>,
     model: Option<String>,
     stop_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Blocks {
-    One(Block),
-    Many(Vec<Block>),
 }
 
 #[derive(Deserialize)]
@@ -241,6 +239,28 @@ struct Block {
     input: Option<Value>,
 }
 
+/// Reads a block, or an array of them, without the buffering of an untagged enum, which would copy
+/// megabytes.
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Block>, D::Error> {
+    struct OneOrMany;
+    impl<'de> Visitor<'de> for OneOrMany {
+        type Value = Vec<Block>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a content block or an array of them")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, block: A) -> Result<Self::Value, A::Error> {
+            Block::deserialize(MapAccessDeserializer::new(block)).map(|block| vec![block])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, blocks: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(blocks))
+        }
+    }
+    from.deserialize_any(OneOrMany)
+}
+
 /// The host's result as events.
 ///
 /// # Errors
@@ -250,13 +270,9 @@ pub(super) fn read(result: &str) -> Result<Vec<Event>, Failure> {
         let said = format!("the MCP host's answer is not a sampling result: {e}");
         Failure::new(FailureKind::Upstream, said)
     })?;
-    let blocks = match reply.content {
-        Blocks::One(block) => vec![block],
-        Blocks::Many(blocks) => blocks,
-    };
     let mut events = Vec::with_capacity(2);
     let mut calls = false;
-    for block in blocks {
+    for block in reply.content {
         match (block.kind.as_str(), block.text, block.name) {
             ("text", Some(text), _) if !text.is_empty() => events.push(Event::Delta(text)),
             ("tool_use", _, Some(name)) => {

@@ -4,8 +4,10 @@ use std::io::{self, BufRead, Read};
 
 /// The longest line that is read, without its end.
 pub const LONGEST: usize = 64 * 1024 * 1024;
-/// A buffer that grew beyond this is given back after its line.
+/// A buffer that grew beyond this is given back,
 const KEEP: usize = 256 * 1024;
+/// but not down to less than this while one large line follows another.
+const KEEP_BUSY: usize = 2 * 1024 * 1024;
 
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,8 +34,9 @@ impl<R: BufRead> Lines<R> {
 
     /// Waits for the next line. Half a line before the end of input counts as a line.
     pub fn read(&mut self) -> io::Result<Line<'_>> {
+        let keep = if self.buffer.len() > KEEP { KEEP_BUSY } else { KEEP };
         self.buffer.clear();
-        self.buffer.shrink_to(KEEP);
+        self.buffer.shrink_to(keep);
         let mut within = (&mut self.input).take(LONGEST as u64 + 1);
         if within.read_until(b'\n', &mut self.buffer)? == 0 {
             return Ok(Line::End);

@@ -159,6 +159,8 @@ impl Rows {
     /// Adds a text, its first row behind `mark`.
     pub fn push(&mut self, mark: &str, text: &str) {
         let mut mark = mark;
+        // Room for all of it, with some lines and what stands before them.
+        self.line.reserve(text.len() + text.len() / 16);
         for row in text.lines() {
             self.line.push_str("    ");
             self.line.push_str(mark);

@@ -195,6 +195,8 @@ impl<'a> Trip<'a> {
         let answer = self.nothing(parsed);
         let asked = Asked::new(self, &mut parsed.ask, ticket, answer);
         let mut asked = asked?;
+        // While the host is at work.
+        asked.count_prompt(&parsed.ask);
         while asked.is_homeless() {
             let woken = self.wait(&asked.ticket, self.deadline(), asked.look(), responder);
             asked.wake(woken, &mut parsed.ask)?;
@@ -206,7 +208,7 @@ impl<'a> Trip<'a> {
     fn nothing(&self, parsed: &Parsed) -> Answer {
         Answer {
             choices: vec![Choice::default(); parsed.choices],
-            prompt: parsed.ask.estimate_tokens(),
+            prompt: 0,
             host_model: None,
             begun: false,
         }

@@ -81,6 +81,11 @@ impl<'t, 'a> Asked<'t, 'a> {
         Ok(asked)
     }
 
+    /// Estimates the tokens of the prompt.
+    pub fn count_prompt(&mut self, ask: &Ask) {
+        self.answer.prompt = ask.estimate_tokens() - self.reading.words_tokens(ask);
+    }
+
     /// Whether it waits for a host to appear.
     pub fn is_homeless(&self) -> bool {
         self.posts.iter().all(|post| post.way.is_none())

@@ -74,6 +74,11 @@ impl Reading {
         done
     }
 
+    /// An estimate of the tokens that `ask` has only because it is put into words.
+    pub fn words_tokens(&self, ask: &Ask) -> u64 {
+        self.words.and_then(|at| ask.messages.get(at)).map_or(0, Message::estimate_tokens)
+    }
+
     /// Whether `ask` is put now as a way needs it that takes tools as they are, or does not.
     pub fn suits(&self, ask: &Ask, native: bool) -> bool {
         self.native == native || ask.tools.is_empty()

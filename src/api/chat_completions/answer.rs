@@ -2,7 +2,7 @@
 
 use super::super::error::{ApiError, Dialect};
 use super::super::{Context, Encoder};
-use crate::chat::{Call, Choice, Event, StopReason, Usage};
+use crate::chat::{Call, Choice, Event, StopReason, Usage, json_with_room};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -160,7 +160,7 @@ impl Encoder for ChatEncoder {
             choices: choices.iter().enumerate().map(|(at, choice)| whole(at, choice)).collect(),
             usage: usage.into(),
         };
-        serde_json::to_vec(&body).unwrap_or_default()
+        json_with_room(&body, Choice::text_bytes(choices))
     }
 
     fn open(&mut self, _: Usage, out: &mut Vec<u8>) {

@@ -2,7 +2,7 @@
 
 use super::super::error::{ApiError, Dialect};
 use super::super::{Context, Encoder};
-use crate::chat::{Ask, Call, Choice, Event, StopReason, Usage};
+use crate::chat::{Ask, Call, Choice, Event, StopReason, Usage, json_with_room};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -173,7 +173,7 @@ impl Encoder for MessageEncoder {
         let (reason, stop_sequence) = self.stopped(choice);
         let stop_reason = Some(reason);
         let message = Message { stop_reason, stop_sequence, ..self.message(content, usage) };
-        serde_json::to_vec(&message).unwrap_or_default()
+        json_with_room(&message, Choice::text_bytes(choices))
     }
 
     fn open(&mut self, usage: Usage, out: &mut Vec<u8>) {

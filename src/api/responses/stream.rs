@@ -6,7 +6,7 @@ use super::answer::{
     COMPLETED, Echo, IN_PROGRESS, INCOMPLETE, Item, Part, Response, State, call, call_id, message,
     message_id, output, part,
 };
-use crate::chat::{Call, Choice, Event, StopReason, Usage};
+use crate::chat::{Call, Choice, Event, StopReason, Usage, json_with_room};
 use serde::Serialize;
 use std::cell::{Cell, OnceCell};
 use std::io::Write;
@@ -263,7 +263,8 @@ fn inside(list: &str) -> &str {
 impl Encoder for ResponsesEncoder<'_> {
     fn whole(&mut self, choices: &[Choice], usage: Usage) -> Vec<u8> {
         let Some(choice) = choices.first() else { return Vec::new() };
-        let output = json(&output(&self.id, choice));
+        let output = json_with_room(&output(&self.id, choice), Choice::text_bytes(choices));
+        let output = String::from_utf8(output).unwrap_or_default();
         let response = self.response(&output, State::Ended(choice.stop, usage));
         self.keep(&response, &output);
         response.into_bytes()
