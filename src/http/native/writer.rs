@@ -56,11 +56,14 @@ impl<'a> Writer<'a> {
     }
 
     fn head(&mut self, status: u16, headers: &Headers) {
-        let version = if self.facts.http10 { "HTTP/1.0" } else { "HTTP/1.1" };
         let out = &mut *self.out;
+        out.extend_from_slice(if self.facts.http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+        out.extend([status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8));
+        for text in [" ", reason(status), "\r\nDate: "] {
+            out.extend_from_slice(text.as_bytes());
+        }
         // Writing to a Vec cannot fail.
-        let _ = write!(out, "{version} {status} {}\r\n", reason(status));
-        let _ = write!(out, "Date: {}\r\n", httpdate::HttpDate::from(SystemTime::now()));
+        let _ = write!(out, "{}\r\n", httpdate::HttpDate::from(SystemTime::now()));
         for (name, value) in headers {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b": ");
