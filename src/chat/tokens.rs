@@ -62,13 +62,12 @@ impl Script {
 /// After a word that tells of another language than English, so many words count as of it.
 const FOREIGN_WORDS: u32 = 10;
 
-/// A text of so many bytes is not looked at in full, which would take longer than all else that is
-/// done with it. Its estimate is within 2 % of what a full look gives.
-const LARGE: usize = 256 * 1024;
-/// So many bytes of it are looked at,
+/// Of a longer text no more than so many bytes are looked at, in pieces all over it: a full look at
+/// megabytes would take longer than all else that is done with them. The estimate is mostly within
+/// 1 % of that of a full look, and seldom more than 2 % away.
+const LARGE: usize = PIECES * PIECE;
+const PIECES: usize = 512;
 const PIECE: usize = 512;
-/// of every so many.
-const EVERY: usize = 2 * 1024;
 
 /// An estimate of how many tokens `text` is; at least 1 unless it is empty.
 ///
@@ -77,7 +76,7 @@ const EVERY: usize = 2 * 1024;
 pub fn estimate_tokens(text: &str) -> u64 {
     let hundredths = match text.len() {
         0 => return 0,
-        1..LARGE => hundredths(text),
+        1..=LARGE => hundredths(text),
         _ => hundredths_by_pieces(text),
     };
     ((hundredths + 50) / 100).max(1)
@@ -86,7 +85,7 @@ pub fn estimate_tokens(text: &str) -> u64 {
 /// What [`hundredths`] would come to, from pieces all over the text.
 fn hundredths_by_pieces(text: &str) -> u64 {
     let (mut counted, mut bytes) = (0, 0);
-    for at in (0..text.len()).step_by(EVERY) {
+    for at in (0..text.len()).step_by(text.len() / PIECES) {
         let piece = &text[text.floor_char_boundary(at)..text.floor_char_boundary(at + PIECE)];
         counted += hundredths(piece);
         bytes += piece.len() as u64;
