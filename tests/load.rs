@@ -43,7 +43,7 @@ fn a_thousand_requests_wait_at_once_and_each_gets_its_own_answer() {
     // All of them wait now.
     if let Some(kib) = bridge.memory_kib() {
         // Without optimisation each of the thousand stacks holds three times as much.
-        let most = if cfg!(debug_assertions) { 96 } else { 32 };
+        let most = if cfg!(debug_assertions) { 64 } else { 26 };
         assert!(kib < most * 1024, "{kib} KiB");
     }
     // Answered in another order than they came, by halves from both ends.

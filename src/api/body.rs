@@ -59,10 +59,17 @@ pub fn check_choices(n: Option<u64>) -> Result<usize, ApiError> {
 /// # Errors
 /// 400 with the `param` that is wrong.
 pub fn read_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|_| explain::<T>(body))
+    let mut json = serde_json::Deserializer::from_slice(body);
+    // In few moves: each takes its own place on the stack of a thread that will keep it.
+    match T::deserialize(&mut json) {
+        Ok(read) if json.end().is_ok() => Ok(read),
+        _ => Err(explain::<T>(body)),
+    }
 }
 
 /// Reads the body once more, with an eye on where it goes wrong.
+#[cold]
+#[inline(never)]
 fn explain<'a, T: Deserialize<'a>>(body: &'a [u8]) -> ApiError {
     let mut json = serde_json::Deserializer::from_slice(body);
     match serde_path_to_error::deserialize::<_, T>(&mut json) {

@@ -209,7 +209,8 @@ fn object_schema(schema: &str) -> Cow<'_, RawValue> {
 
 /// One message for each block, as hosts without tools want it.
 fn turns<'s, 'a: 's>(messages: impl Iterator<Item = &'s Message<'a>>) -> Vec<SamplingMessage<'s>> {
-    let mut turns = Vec::new();
+    // One for each, as it almost always is.
+    let mut turns = Vec::with_capacity(messages.size_hint().1.unwrap_or_default());
     for message in messages {
         let role = if message.role == Role::Assistant { "assistant" } else { "user" };
         push_blocks(&mut turns, role, &message.parts);

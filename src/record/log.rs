@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How many bytes of lines may wait for stderr.
 const WAITING: usize = 64 * 1024 * 1024;
-/// Lines are gathered into one write up to this many bytes.
-const LARGE: usize = 256 * 1024;
+/// Lines are gathered into one write up to this many bytes, which then do not wait for more.
+const LARGE: usize = 32 * 1024;
 /// How long a line may wait for others to be written with it.
 const GATHER: Duration = Duration::from_millis(10);
 /// Room for the lines of a short request.
@@ -49,12 +49,37 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    lines: Vec<String>,
+    /// Lines, gathered as far as one write takes them.
+    blocks: Vec<String>,
+    /// What the next block is gathered in, empty: kept, since memory that goes from thread to
+    /// thread comes back in pieces.
+    spare: String,
     /// Of the lines that wait or are being written.
     bytes: usize,
     dropped: usize,
     /// Whether somebody waits until all is written.
     hurry: bool,
+}
+
+impl Queue {
+    fn put(&mut self, line: String) {
+        self.bytes += line.len();
+        match self.blocks.last_mut() {
+            Some(block) if block.len() + line.len() <= LARGE => block.push_str(&line),
+            // Large texts are not copied once more.
+            _ if line.len() > LARGE => self.blocks.push(line),
+            _ => {
+                let mut block = std::mem::take(&mut self.spare);
+                block.push_str(&line);
+                self.blocks.push(block);
+            }
+        }
+    }
+
+    /// Whether what waits is worth a write of its own.
+    fn is_large(&self) -> bool {
+        self.blocks.len() > 1
+    }
 }
 
 impl Shared {
@@ -131,11 +156,11 @@ impl Log {
             queue.dropped += 1;
             return;
         }
-        queue.bytes += line.len();
-        let is_first = queue.lines.is_empty();
-        queue.lines.push(line);
+        let before = queue.blocks.len();
+        queue.put(line);
+        let has_new = queue.blocks.len() > before;
         drop(queue);
-        if is_first {
+        if has_new {
             self.shared.filled.notify_one();
         }
     }
@@ -173,14 +198,13 @@ impl Rows {
 
 fn write_all(shared: &Shared) {
     let mut err = std::io::stderr();
-    let mut gathered = Vec::new();
     loop {
         let mut queue = shared.queue();
-        while queue.lines.is_empty() {
+        while queue.blocks.is_empty() {
             queue = shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         let until = Instant::now() + GATHER;
-        while !queue.hurry {
+        while !queue.hurry && !queue.is_large() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -188,25 +212,23 @@ fn write_all(shared: &Shared) {
             let woken = shared.filled.wait_timeout(queue, left);
             queue = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let lines = std::mem::take(&mut queue.lines);
+        let mut blocks = std::mem::take(&mut queue.blocks);
         let lost = std::mem::take(&mut queue.dropped);
         drop(queue);
-        let bytes: usize = lines.iter().map(String::len).sum();
+        let bytes: usize = blocks.iter().map(String::len).sum();
         // Where stderr is closed there is nobody to tell.
-        let _ = match lines.as_slice() {
-            // Large texts are not copied once more.
-            lines if bytes > LARGE => lines.iter().try_for_each(|l| err.write_all(l.as_bytes())),
-            lines => {
-                gathered.clear();
-                lines.iter().for_each(|line| gathered.extend_from_slice(line.as_bytes()));
-                err.write_all(&gathered)
-            }
-        };
+        let _ = blocks.iter().try_for_each(|block| err.write_all(block.as_bytes()));
         if lost > 0 {
             let _ = writeln!(err, "modeltap: {lost} lines were dropped: stderr is not read");
         }
-        drop(lines);
-        shared.queue().bytes -= bytes;
+        let spare = blocks.drain(..).find(|block| block.capacity() <= 2 * LARGE);
+        let mut queue = shared.queue();
+        queue.bytes -= bytes;
+        if let Some(mut spare) = spare {
+            spare.clear();
+            queue.spare = spare;
+        }
+        drop(queue);
         shared.emptied.notify_all();
     }
 }

@@ -148,32 +148,45 @@ impl Relay {
             message_chars: self.message_chars,
             stored: &|id| self.store.get(id, Instant::now()),
         };
-        let mut parsed = match (endpoint.parse)(request.body, &context) {
+        let mut parsed = (endpoint.parse)(request.body, &context);
+        let parsed = match &mut parsed {
             Ok(parsed) => parsed,
             Err(error) => {
                 let body = String::from_utf8_lossy(request.body);
                 trip.rx(|rows| rows.push("", &body));
-                return trip.fail(&error, common, responder);
+                return trip.fail(error, common, responder);
             }
         };
         trip.model = parsed.ask.model.clone().into_owned();
         trip.stream = parsed.ask.stream;
-        trip.received(&parsed.ask);
-        match trip.ask(&mut parsed, responder) {
-            Ok(mut asked) => trip.carry(&mut parsed, &mut asked, common, responder),
-            Err(Broken::Failed(failure)) => {
-                let error = ApiError::of_failure(&failure, trip.way.get());
-                trip.fail(&error, common, responder)
-            }
-            Err(Broken::Gone(e)) => {
-                trip.left(&trip.nothing(&parsed));
-                Err(e)
-            }
-        }
+        trip.make(parsed, common, responder)
     }
 }
 
 impl<'a> Trip<'a> {
+    /// Goes all the way with a request that was read.
+    // Reading a request needs the stack that this would take below it.
+    #[inline(never)]
+    fn make(
+        &self,
+        parsed: &mut Parsed,
+        common: Headers,
+        responder: &mut dyn Responder,
+    ) -> io::Result<()> {
+        self.received(&parsed.ask);
+        match self.ask(parsed, responder) {
+            Ok(mut asked) => self.carry(parsed, &mut asked, common, responder),
+            Err(Broken::Failed(failure)) => {
+                let error = ApiError::of_failure(&failure, self.way.get());
+                self.fail(&error, common, responder)
+            }
+            Err(Broken::Gone(e)) => {
+                self.left(&self.nothing(parsed));
+                Err(e)
+            }
+        }
+    }
+
     /// Puts the question to a host, and waits for one if that is wanted.
     fn ask<'t>(
         &'t self,
@@ -224,8 +237,6 @@ impl<'a> Trip<'a> {
     }
 
     /// Waits for the answer and passes it on.
-    // Reading a request needs the stack that this would take below it.
-    #[inline(never)]
     fn carry(
         &self,
         parsed: &mut Parsed,

@@ -204,7 +204,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for BodyToolChoice<'a> {
 /// # Errors
 /// 400 with the `param` that is wrong.
 pub fn parse<'a>(body: &'a [u8], context: &Context) -> Result<Parsed<'a>, ApiError> {
-    let body: Body = read_json(body)?;
+    understand(read_json(body), context)
+}
+
+// Reading the JSON needs the stack that this would take below it.
+#[inline(never)]
+fn understand<'a>(
+    body: Result<Body<'a>, ApiError>,
+    context: &Context,
+) -> Result<Parsed<'a>, ApiError> {
+    let body = body?;
     refuse_unsupported(&body)?;
     let bodies = body.messages.unwrap_or_default();
     if bodies.is_empty() {

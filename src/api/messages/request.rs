@@ -16,6 +16,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
+// What is large and rare is boxed: reading a field takes several times its size of the stack.
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
@@ -35,16 +36,16 @@ struct Body<'a> {
     #[serde(borrow)]
     tools: Option<Vec<BodyTool<'a>>>,
     #[serde(borrow)]
-    tool_choice: Option<BodyToolChoice<'a>>,
+    tool_choice: Option<Box<BodyToolChoice<'a>>>,
     #[serde(borrow)]
-    output_config: Option<OutputConfig<'a>>,
+    output_config: Option<Box<OutputConfig<'a>>>,
     #[serde(borrow)]
     thinking: Option<Thinking<'a>>,
     mcp_servers: Option<IgnoredAny>,
     container: Option<IgnoredAny>,
     /// Where the format stood before `output_config` came.
     #[serde(borrow)]
-    output_format: Option<BodyFormat<'a>>,
+    output_format: Option<Box<BodyFormat<'a>>>,
     stream: Option<bool>,
     /// Asks that the conversation be kept here, so that later requests send only what is new.
     #[serde(borrow)]
@@ -118,7 +119,7 @@ struct BodyFormat<'a> {
 /// # Errors
 /// 400 with the `param` that is wrong.
 pub fn parse<'a>(body: &'a [u8], context: &Context) -> Result<Parsed<'a>, ApiError> {
-    let ask = read_ask(read_json(body)?, context.message_chars)?;
+    let ask = read_ask(read_json(body), context.message_chars)?;
     if ask.max_tokens.is_none() {
         return Err(ApiError::field("max_tokens", "the most tokens of the answer are required"));
     }
@@ -132,11 +133,14 @@ pub fn parse<'a>(body: &'a [u8], context: &Context) -> Result<Parsed<'a>, ApiErr
 /// # Errors
 /// 400 with the `param` that is wrong.
 pub fn count_tokens(body: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let ask = read_ask(read_json(body)?, None)?;
+    let ask = read_ask(read_json(body), None)?;
     Ok(json!({"input_tokens": ask.estimate_tokens()}).to_string().into_bytes())
 }
 
-fn read_ask(body: Body, message_chars: Option<usize>) -> Result<Ask, ApiError> {
+// Reading the JSON needs the stack that this would take below it.
+#[inline(never)]
+fn read_ask(body: Result<Body, ApiError>, message_chars: Option<usize>) -> Result<Ask, ApiError> {
+    let body = body?;
     // No conversation is held here, and without it the new messages alone mean something else. Who
     // is told so sends all of it, as the official clients do, whose tool runners begin with threads.
     if body.thread.and_then(|thread| thread.kind).is_some_and(|kind| kind.0 == "continue") {
@@ -169,7 +173,8 @@ fn read_ask(body: Body, message_chars: Option<usize>) -> Result<Ask, ApiError> {
     }
     let tools = read_tools(body.tools.unwrap_or_default())?;
     let parallel = body.tool_choice.as_ref().and_then(|choice| choice.disable_parallel_tool_use);
-    let tool_choice = body.tool_choice.map_or(Ok(ToolChoice::Auto), read_choice)?;
+    let tool_choice =
+        body.tool_choice.map_or(Ok(ToolChoice::Auto), |choice| read_choice(*choice))?;
     check_choice(&tool_choice, &tools)?;
     let model = body.model.map_or(Cow::Borrowed(OWN_MODEL), |model| model.0);
     if model.is_empty() {
@@ -184,7 +189,7 @@ fn read_ask(body: Body, message_chars: Option<usize>) -> Result<Ask, ApiError> {
     ]);
     let format = match (body.output_config.and_then(|config| config.format), body.output_format) {
         (Some(format), _) => Some(read_format(format, "output_config.format")?),
-        (None, Some(format)) => Some(read_format(format, "output_format")?),
+        (None, Some(format)) => Some(read_format(*format, "output_format")?),
         (None, None) => None,
     };
     Ok(Ask {

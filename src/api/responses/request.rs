@@ -99,7 +99,19 @@ const NOT_OFFERED: [&str; 4] = ["web_search", "namespace", "custom", "tool_searc
 /// # Errors
 /// 400 with the `param` that is wrong.
 pub fn parse<'a>(body: &'a [u8], context: &Context) -> Result<Parsed<'a>, ApiError> {
-    let body: Body = read_json(body)?;
+    let body: Result<Body, ApiError> = read_json(body);
+    let input = body.as_ref().ok().and_then(|body| body.input).map(read_input);
+    understand(body, input, context)
+}
+
+// Reading the JSON needs the stack that this would take below it.
+#[inline(never)]
+fn understand<'a>(
+    body: Result<Body<'a>, ApiError>,
+    input: Option<Result<Input<'a>, ApiError>>,
+    context: &Context,
+) -> Result<Parsed<'a>, ApiError> {
+    let body = body?;
     refuse_unsupported(&body)?;
     let model = body.model.map_or(Cow::Borrowed(OWN_MODEL), |model| model.0);
     if model.is_empty() {
@@ -144,10 +156,10 @@ pub fn parse<'a>(body: &'a [u8], context: &Context) -> Result<Parsed<'a>, ApiErr
         items::read(items, None, &mut references, &mut messages)?;
         previous = Some(kept);
     }
-    let Some(raw) = body.input else {
+    let (Some(raw), Some(input)) = (body.input, input) else {
         return Err(ApiError::field("input", "input must be a string or an array of items"));
     };
-    inputs += read_input(raw, context, &mut references, &mut messages)?;
+    inputs += take_input(input?, context, &mut references, &mut messages)?;
     if messages.is_empty() {
         return Err(ApiError::field("input", "input must hold something for the model"));
     }
@@ -198,17 +210,21 @@ pub fn parse<'a>(body: &'a [u8], context: &Context) -> Result<Parsed<'a>, ApiErr
     Ok(Parsed { ask, choices: 1, encoder })
 }
 
+#[inline(never)]
+fn read_input(raw: &RawValue) -> Result<Input<'_>, ApiError> {
+    read_json(raw.get().as_bytes()).map_err(|error| {
+        let place = format!("input{}", error.param.unwrap_or_default());
+        ApiError { param: Some(place), ..error }
+    })
+}
+
 /// Appends `input` to `messages`. How many items it is.
-fn read_input<'a>(
-    raw: &'a RawValue,
+fn take_input<'a>(
+    input: Input<'a>,
     context: &Context,
     references: &mut References<'_, 'a>,
     messages: &mut Vec<Message<'a>>,
 ) -> Result<usize, ApiError> {
-    let input = read_json(raw.get().as_bytes()).map_err(|error| {
-        let place = format!("input{}", error.param.unwrap_or_default());
-        ApiError { param: Some(place), ..error }
-    })?;
     match input {
         Input::Text(text) => {
             let message = Message { role: Role::User, name: None, parts: vec![Part::Text(text)] };

@@ -8,6 +8,9 @@ use std::net::IpAddr;
 
 /// The most headers that the setting may allow.
 pub const MOST: usize = 256;
+/// More than almost all clients send. The space for [`MOST`] takes two pages of the stack, which a
+/// thread keeps from then on.
+const FEW: usize = 64;
 
 /// How a head says that its body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,15 +62,29 @@ pub struct Parsed<'a> {
 }
 
 /// Parses a head at the start of `bytes`; `None` while it is not whole.
-// Its space for headers must be off the stack again while the request waits.
-#[inline(never)]
 pub fn parse<'a>(
     bytes: &'a [u8],
     limits: &Limits,
     peer: IpAddr,
 ) -> Result<Option<Parsed<'a>>, Refusal> {
-    let mut slots = [const { MaybeUninit::uninit() }; MOST];
-    let slots = &mut slots[..limits.headers.min(MOST)];
+    match parse_within::<FEW>(bytes, limits, peer) {
+        Err(Refusal::HeadTooLarge) if limits.headers > FEW => {
+            parse_within::<MOST>(bytes, limits, peer)
+        }
+        parsed => parsed,
+    }
+}
+
+/// Parses a head of `N` headers at most.
+// Its space for headers must be off the stack again while the request waits.
+#[inline(never)]
+fn parse_within<'a, const N: usize>(
+    bytes: &'a [u8],
+    limits: &Limits,
+    peer: IpAddr,
+) -> Result<Option<Parsed<'a>>, Refusal> {
+    let mut slots = [const { MaybeUninit::uninit() }; N];
+    let slots = &mut slots[..limits.headers.min(N)];
     let mut request = httparse::Request::new(&mut []);
     let length = match request.parse_with_uninit_headers(bytes, slots) {
         Ok(Status::Complete(length)) if length > limits.head_bytes => {

@@ -8,7 +8,7 @@ use std::net::{IpAddr, TcpStream};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// What is asked for at a time, and what a quiet connection keeps.
+/// What is asked for at a time, where it is not known how much comes.
 const STEP: usize = 2048;
 /// A buffer that grew beyond this is given back after the request.
 const KEEP: usize = 64 * 1024;
@@ -56,10 +56,8 @@ impl Reader {
 
     /// Makes room for at least one byte and at most `want`, growing by doubling.
     fn room(&mut self, want: usize) -> &mut [u8] {
-        if self.start > 0 && self.end == self.data.len() {
-            self.data.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
+        if self.end == self.data.len() {
+            self.move_up();
         }
         if self.end == self.data.len() {
             let more = want.clamp(STEP, self.data.len().max(STEP));
@@ -67,6 +65,15 @@ impl Reader {
             self.data.resize(self.data.len() + more, 0);
         }
         &mut self.data[self.end..]
+    }
+
+    /// Moves what was read up to the beginning.
+    fn move_up(&mut self) {
+        if self.start > 0 {
+            self.data.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
     }
 
     /// Reads once, waiting until `deadline` at most.
@@ -95,11 +102,24 @@ impl Reader {
     }
 
     /// One read; `false` when it ran into the socket's timeout.
+    // A little comes by way of the stack, so that what is kept while a request waits is as large as
+    // the request. That space must then be off the stack again.
+    #[inline(never)]
     fn read(&mut self, mut stream: &TcpStream, want: usize) -> Result<bool, Stop> {
+        let mut little = [0; STEP];
         loop {
-            match stream.read(self.room(want)) {
+            let read = match want <= STEP {
+                true => stream.read(&mut little),
+                false => stream.read(self.room(want)),
+            };
+            match read {
                 Ok(0) => return Err(Stop::Quiet),
                 Ok(n) => {
+                    if want <= STEP {
+                        self.move_up();
+                        self.data.truncate(self.end);
+                        self.data.extend_from_slice(&little[..n]);
+                    }
                     self.end += n;
                     return Ok(true);
                 }
@@ -287,7 +307,7 @@ impl Reader {
         if self.is_empty() {
             self.start = 0;
             self.end = 0;
-            if self.data.len() > KEEP {
+            if self.data.capacity() > KEEP {
                 self.data = Vec::new();
             }
         }
