@@ -248,9 +248,11 @@ fn push_visible(line: &mut String, text: &str) {
     }
 }
 
-/// Whether it is of visible ASCII, as most are. Without an exit the loop takes many bytes a step.
+/// Whether no byte is one of a control character's, as in most texts; U+0080 to U+009F begin with C2.
+/// Without an exit the loop takes many bytes a step.
 fn is_plain(text: &str) -> bool {
-    text.bytes().fold(true, |plain, b| plain & matches!(b, b' '..=b'~' | b'\t'))
+    let plain = |b: u8| (b >= b' ' && b != 0x7f && b != 0xc2) || b == b'\t';
+    text.bytes().fold(true, |all, b| all & plain(b))
 }
 
 #[cfg(test)]
@@ -259,9 +261,11 @@ mod tests {
 
     #[test]
     fn control_characters_become_visible() {
-        for (text, visible) in
-            [("a\tb 你", "a\tb 你"), ("x\n\x1b[31mred\r你", "x\\n\\u{1b}[31mred\\r你")]
-        {
+        for (text, visible) in [
+            ("a\tb 你", "a\tb 你"),
+            ("x\n\x1b[31mred\r你", "x\\n\\u{1b}[31mred\\r你"),
+            ("§\u{9b}\u{7f}", "§\\u{9b}\\u{7f}"),
+        ] {
             let mut line = String::new();
             push_visible(&mut line, text);
             assert_eq!(line, visible);
