@@ -110,8 +110,8 @@ impl<'a> ResponsesEncoder<'a> {
 
     /// The response object around its output, which is given as JSON text.
     fn response(&self, output: &str, state: State) -> String {
-        let own = json(&Response::new(&self.response_id, self.created, state));
-        let echo = self.echoed.get_or_init(|| json(&self.echo));
+        let own = json(&Response::new(&self.response_id, self.created, state), 0);
+        let echo = self.echoed.get_or_init(|| json(&self.echo, 0));
         // Two objects and a list made one.
         let own = own.strip_suffix('}').unwrap_or_default();
         let echo = echo.strip_prefix('{').unwrap_or_default();
@@ -181,7 +181,11 @@ impl<'a> ResponsesEncoder<'a> {
             Said::Text(text) => message(&self.id, at, self.status(at), vec![part(text)]),
             Said::Call(made) => call(&self.id, at, COMPLETED, made, &made.arguments),
         });
-        json(&items.collect::<Vec<_>>())
+        let texts = self.said.iter().map(|said| match said {
+            Said::Text(text) => text.len(),
+            Said::Call(call) => call.arguments.len(),
+        });
+        json(&items.collect::<Vec<_>>(), texts.sum())
     }
 
     /// How the text at place `at` has ended. Only the last one can be unfinished.
@@ -248,9 +252,9 @@ impl<'a> ResponsesEncoder<'a> {
     }
 }
 
-/// The JSON text of a value of ours; none of them can fail.
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+/// The JSON text of a value of ours that holds about `bytes` of text; none of them can fail.
+fn json(value: &impl Serialize, bytes: usize) -> String {
+    String::from_utf8(json_with_room(value, bytes)).unwrap_or_default()
 }
 
 /// What stands between the brackets of a list, as JSON text.
@@ -263,8 +267,7 @@ fn inside(list: &str) -> &str {
 impl Encoder for ResponsesEncoder<'_> {
     fn whole(&mut self, choices: &[Choice], usage: Usage) -> Vec<u8> {
         let Some(choice) = choices.first() else { return Vec::new() };
-        let output = json_with_room(&output(&self.id, choice), Choice::text_bytes(choices));
-        let output = String::from_utf8(output).unwrap_or_default();
+        let output = json(&output(&self.id, choice), Choice::text_bytes(choices));
         let response = self.response(&output, State::Ended(choice.stop, usage));
         self.keep(&response, &output);
         response.into_bytes()
