@@ -264,6 +264,22 @@ fn limit_a_head_is_read_to_its_end_however_long_it_is() {
 }
 
 #[test]
+fn limit_requests_that_one_client_sends_ahead_take_a_thread_each() {
+    const AHEAD: usize = 50;
+    let (mut bridge, addr) = sampling(&[]);
+    let mut client = Client::connect(addr);
+    client.post(PATH, "", &chat("Hello"));
+    (0..AHEAD).for_each(|_| client.get("/health"));
+    let request = bridge.recv_method("sampling/createMessage");
+    bridge.call_until("runtime_status", |status| status["http"]["connections"] == AHEAD + 1);
+    bridge.answer(&request, "Hi");
+    assert_eq!(client.answer().content(), "Hi");
+    for _ in 0..AHEAD {
+        assert_eq!(client.answer().json(), json!({"status": "ok"}));
+    }
+}
+
+#[test]
 fn limit_no_time_is_too_long_for_a_request_or_between_two() {
     let times = ["HEAD", "BODY", "IDLE"].map(|time| format!("MODELTAP_{time}_TIMEOUT"));
     let env = times.each_ref().map(|name| (name.as_str(), "50ms"));
