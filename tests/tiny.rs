@@ -201,10 +201,17 @@ fn a_client_that_leaves_a_stream_is_noticed_when_writes_to_it_fail() {
 #[test]
 fn limit_one_false_content_length_ends_the_process() {
     let (mut bridge, addr) = sampling(&[]);
-    let mut client = Client::connect(addr);
-    // No machine has so much, and it can still be counted.
-    let length = isize::MAX / 2;
-    client.send(format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n"));
+    let announce = |length: usize| {
+        let mut client = Client::connect(addr);
+        client.send(format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n"));
+        client
+    };
+    // What no process can address is a panic, which is caught.
+    assert_eq!(announce(usize::MAX).answer().status, 413);
+    bridge.wait_stderr("dropped by a panic");
+    assert_eq!(http::get(addr, "/health").status, 200);
+    // This much it can, but no machine has it.
+    let _client = announce(isize::MAX as usize / 2);
     let ended = bridge.wait();
     assert_eq!((ended.success(), ended.code()), (false, None), "{ended}");
     bridge.wait_stderr("memory allocation of");

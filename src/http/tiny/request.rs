@@ -17,13 +17,13 @@ pub fn serve(
     limits: &Limits,
     service: &dyn Service,
 ) {
-    let copy = Copy::of(&sent);
-    let (_permit, body, facts) = match prepare(&mut sent, &copy, refusal, limits, service) {
+    let kept = Kept::of(&sent);
+    let (permit, body, facts) = match prepare(&mut sent, &kept, refusal, limits, service) {
         Ok(prepared) => prepared,
-        Err(response) => return refuse(sent, &copy, &response, limits),
+        Err(response) => return refuse(sent, &kept, &response, limits),
     };
-    let request = Request { head: copy.head(), body: &body };
-    let mut writer = Writer::new(sent.into_writer(), facts);
+    let request = Request { head: kept.head(), body: &body };
+    let mut writer = Writer::new(sent.into_writer(), facts, permit);
     // A bug met by one request must not take the others with it.
     let handled = catch_unwind(AssertUnwindSafe(|| service.handle(&request, &mut writer)));
     if handled.is_err() && writer.is_fresh() {
@@ -34,17 +34,17 @@ pub fn serve(
 /// The permit, the whole body and what its head says, or why there is none of it.
 fn prepare(
     sent: &mut tiny_http::Request,
-    copy: &Copy,
+    kept: &Kept,
     refusal: Option<Refusal>,
     limits: &Limits,
     service: &dyn Service,
 ) -> Result<(Permit, Vec<u8>, Facts), Response> {
-    let head = copy.head();
+    let head = kept.head();
     let refused = |refusal| service.refuse(refusal, Some(&head));
     if let Some(refusal) = refusal {
         return Err(refused(refusal));
     }
-    let facts = copy.facts(limits).map_err(refused)?;
+    let facts = kept.facts(limits).map_err(refused)?;
     let permit = service.admit(&head)?;
     let body = read_body(sent, &facts, limits).map_err(refused)?;
     Ok((permit, body, facts))
@@ -70,8 +70,8 @@ fn read_body(
 }
 
 /// Answers by the crate's own means, which alone write before the rest of a body is read.
-fn refuse(mut sent: tiny_http::Request, copy: &Copy, response: &Response, limits: &Limits) {
-    if copy.has_chunks() && !copy.is_upgrade() {
+fn refuse(mut sent: tiny_http::Request, kept: &Kept, response: &Response, limits: &Limits) {
+    if kept.has_chunks() && !kept.is_upgrade() {
         // Chunks are not read to their end by the crate. It would take them for requests.
         let most = limits.body_bytes as u64;
         let _ = io::copy(&mut sent.as_reader().take(most), &mut io::sink());
@@ -85,7 +85,7 @@ fn refuse(mut sent: tiny_http::Request, copy: &Copy, response: &Response, limits
 }
 
 /// What was sent, kept beyond the crate's own value, which ends when the answer begins.
-struct Copy {
+struct Kept {
     method: tiny_http::Method,
     target: String,
     version: (u8, u8),
@@ -93,10 +93,10 @@ struct Copy {
     peer: IpAddr,
 }
 
-impl Copy {
+impl Kept {
     fn of(sent: &tiny_http::Request) -> Self {
         let version = sent.http_version();
-        Copy {
+        Kept {
             method: sent.method().clone(),
             target: sent.url().to_owned(),
             version: (version.0, version.1),
