@@ -4,7 +4,6 @@ use crate::client::{Client, Timing};
 use crate::dialect::Shape;
 use std::net::SocketAddr;
 use std::sync::RwLock;
-use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,26 +39,31 @@ pub enum Until {
 /// Requests of each client before the slice, which warm what is kept for a connection.
 const WARM: usize = 2;
 
-/// Lets `clients` ask until `until`. Connecting is no part of it.
+/// Lets `clients` ask until `until`. Connecting is no part of it; they do so one after the other, since
+/// not every bridge bears many that come at once.
 pub fn slice(
     addr: SocketAddr,
     shape: &Shape,
     clients: usize,
     until: Until,
 ) -> Result<Slice, String> {
+    let warm = |_| {
+        let mut client = Client::new(addr, shape);
+        (0..WARM).try_for_each(|_| client.ask().map(drop))?;
+        Ok(client)
+    };
+    let warmed = (0..clients).map(warm).collect::<Result<Vec<_>, String>>()?;
     let gate = RwLock::new(());
     let results: Vec<Seen> = thread::scope(|scope| {
         let closed = gate.write();
-        let (warm, warming) = channel::<()>();
-        let spawn = |_| {
-            let (warm, gate) = (warm.clone(), &gate);
-            let thread = thread::Builder::new().stack_size(128 * 1024);
-            thread.spawn_scoped(scope, move || client(addr, shape, clients, until, warm, gate))
+        let spawn = |client| {
+            let work = || {
+                drop(gate.read());
+                asking(client, clients, until)
+            };
+            thread::Builder::new().stack_size(128 * 1024).spawn_scoped(scope, work)
         };
-        let threads: Vec<_> = (0..clients).map(spawn).collect();
-        drop(warm);
-        // Ends when each has let go of its end, also those that failed, or could not be started.
-        let _ = warming.recv();
+        let threads: Vec<_> = warmed.into_iter().map(spawn).collect();
         drop(closed);
         let threads = threads.into_iter().map(|thread| match thread {
             Ok(thread) => thread.join().unwrap_or_else(|_| Err("a client panicked".into())),
@@ -88,19 +92,8 @@ pub fn slice(
 
 type Seen = Result<(Vec<Timing>, Instant, Instant), String>;
 
-/// One client: lets go of `warm` once it is ready, and begins when the gate opens.
-fn client(
-    addr: SocketAddr,
-    shape: &Shape,
-    clients: usize,
-    until: Until,
-    warm: Sender<()>,
-    gate: &RwLock<()>,
-) -> Seen {
-    let mut client = Client::new(addr, shape);
-    (0..WARM).try_for_each(|_| client.ask().map(drop))?;
-    drop(warm);
-    drop(gate.read());
+/// One of the clients, once the gate is open.
+fn asking(mut client: Client, clients: usize, until: Until) -> Seen {
     let mut timings = Vec::with_capacity(1024);
     let begun = Instant::now();
     loop {

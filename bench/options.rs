@@ -24,10 +24,11 @@ const MORE: &str = "
   --readme FILE       renews the table between the markers in this file
   --renew             the two above, for README.md and bench/results
 
-  --vs NAME=CMD       measures another bridge, too; may be given again. NAME may be claude-channel or
-                      mcptokenbridge, whose ways are known; of others these options tell, which go with
-                      the --vs before them. {port} in CMD or K=V is replaced by a free port; without
-                      it the tool http_server_status is asked.
+  --vs NAME=CMD       measures another bridge, too; may be given again. NAME may be claude-channel,
+                      mcptokenbridge or tiny_http (modeltap, built with the feature of that name), whose
+                      ways are known; of others these options tell, which go with the --vs before
+                      them. {port} in CMD or K=V is replaced by a free port; without it the tool
+                      http_server_status is asked.
   --vs-env K=V        a name in its environment
   --vs-way WAY        sampling or channel [sampling]
   --vs-dialect D      one that it serves: chat_completions, messages or responses [all], or D=PATH

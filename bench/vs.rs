@@ -1,4 +1,4 @@
-//! Who is measured: the floor, modeltap, and other bridges, of which two are known by name.
+//! Who is measured: the floor, modeltap, and other bridges, of which three are known by name.
 
 use crate::dialect::Dialect;
 use crate::options::Options;
@@ -8,6 +8,9 @@ use std::path::PathBuf;
 
 /// The hidden option that makes the bench its own floor.
 pub const FLOOR_MODE: &str = "--floor";
+
+/// A build of modeltap with the other engine.
+const TINY: &str = "tiny_http";
 
 /// All subjects of a run, the floor first.
 ///
@@ -22,7 +25,7 @@ pub fn subjects(options: &Options) -> Result<Vec<Subject>, String> {
     let mut bridge = blank(MODELTAP);
     bridge.command = vec![env!("CARGO_BIN_EXE_modeltap").into()];
     // Limits as a user sets them who has thousands of clients; the rest is as it comes.
-    bridge.env = [
+    let settings: Vec<_> = [
         ("MODELTAP_PORT", "0"),
         ("MODELTAP_CONSENT_HOLD", "0"),
         ("MODELTAP_SAMPLING_CONCURRENCY", "8192"),
@@ -32,11 +35,15 @@ pub fn subjects(options: &Options) -> Result<Vec<Subject>, String> {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
+    bridge.env = settings.clone();
     bridge.binary = Some(env!("CARGO_BIN_EXE_modeltap").into());
     bridge.ours = true;
     let mut all = vec![floor, bridge];
     all.extend(options.vs.iter().cloned());
     for subject in &mut all {
+        if subject.name == TINY {
+            subject.env.splice(..0, settings.iter().cloned());
+        }
         subject.reads_stderr = options.reads_stderr;
         if subject.ways.is_empty() {
             subject.ways = match subject.ours {
@@ -100,6 +107,11 @@ pub fn peer(value: &str) -> Result<Subject, String> {
             command.push_str(" --host 127.0.0.1 --port {port}");
             peer.hook = Some("hook".into());
             peer.dialects = vec![Dialect::ChatCompletions, Dialect::Messages];
+            peer.waiting = 1;
+        }
+        // Of many connections that come at once it leaves most unanswered.
+        TINY => {
+            peer.ways = vec![Way::Sampling, Way::Channel];
             peer.waiting = 1;
         }
         _ => {}

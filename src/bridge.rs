@@ -15,9 +15,10 @@ use crate::host::replies::Replies;
 use crate::host::rounds::{self, Rounds};
 use crate::host::sampling::Sampling;
 use crate::host::turns::Turns;
+use crate::http::Server;
 use crate::mcp::modern::Subscriptions;
 use crate::mcp::outbox::{Outbox, Report};
-use crate::mcp::server::Server;
+use crate::mcp::server;
 use crate::mcp::session::Session;
 use crate::record::events::Ring;
 use crate::record::log::Log;
@@ -53,7 +54,8 @@ pub fn serve(config: Config) -> io::Result<()> {
              see it work here: modeltap demo. For help: modeltap --help",
         );
     }
-    raise_descriptors(config.limits.connections as u64 + DESCRIPTORS, &log);
+    let connections = config.limits.connections as u64;
+    raise_descriptors(connections * Server::DESCRIPTORS + DESCRIPTORS, &log);
 
     let report: Report = {
         let log = log.clone();
@@ -136,7 +138,7 @@ pub fn serve(config: Config) -> io::Result<()> {
         }
     }
     let peer = ToolBox { hosts, control, routes, access, exchange, ring, started };
-    let server = Server {
+    let server = server::Server {
         session,
         outbox,
         peer,

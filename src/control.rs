@@ -2,8 +2,8 @@
 
 use crate::chat::Failure;
 use crate::exchange::Exchange;
-use crate::http::native::{Server, State};
-use crate::http::{Limits, Service};
+use crate::http::native::State;
+use crate::http::{Limits, Server, Service};
 use serde_json::{Value, json};
 use std::io;
 use std::net::SocketAddr;

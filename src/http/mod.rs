@@ -2,9 +2,17 @@
 //!
 //! This file is the seam between an engine and what it serves: an engine calls a [`Service`], and
 //! the service answers through a [`Responder`]. The room knows neither chat nor MCP. The engine is
-//! `native`: blocking std sockets, one thread for each connection.
+//! `native`: blocking std sockets, one thread for each connection; or, where the cargo feature of that
+//! name is on, `tiny`: the same seam over the crate tiny_http, with less than is promised here.
 
 pub mod native;
+#[cfg(feature = "tiny_http")]
+pub mod tiny;
+
+#[cfg(not(feature = "tiny_http"))]
+pub use native::Server;
+#[cfg(feature = "tiny_http")]
+pub use tiny::Server;
 
 use std::borrow::Cow;
 use std::io;

@@ -57,8 +57,9 @@ pub struct Parsed<'a> {
     /// For the service.
     pub head: Head<'a>,
     /// Its bytes, with the blank line that ends it.
-    length: usize,
-    http10: bool,
+    pub length: usize,
+    /// Whether it says HTTP/1.0.
+    pub http10: bool,
 }
 
 /// Parses a head at the start of `bytes`; `None` while it is not whole.
@@ -104,14 +105,7 @@ fn parse_within<'a, const N: usize>(
     let (Some(method), Some(target)) = (request.method, request.path) else {
         return Err(Refusal::Malformed("the request line cannot be read"));
     };
-    // A proxy's absolute form, http://host/path, is served like the path (RFC 9112 §3.2.2).
-    let target = match target.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains('/') => {
-            rest.find('/').map_or("/", |slash| &rest[slash..])
-        }
-        _ => target,
-    };
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (path, query) = split(target);
     let headers = request.headers.iter().map(|h| (h.name, h.value.trim_ascii())).collect();
     let http10 = request.version == Some(0);
     Ok(Some(Parsed { head: Head { method, path, query, headers, peer }, length, http10 }))
@@ -176,6 +170,18 @@ impl Parsed<'_> {
             expects_continue,
         })
     }
+}
+
+/// A target's path and query. A proxy's absolute form, http://host/path, is served like the path
+/// (RFC 9112 §3.2.2).
+pub fn split(target: &str) -> (&str, &str) {
+    let target = match target.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('/') => {
+            rest.find('/').map_or("/", |slash| &rest[slash..])
+        }
+        _ => target,
+    };
+    target.split_once('?').unwrap_or((target, ""))
 }
 
 /// Digits and nothing else; a number past all bounds is the largest one.

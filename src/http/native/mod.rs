@@ -4,10 +4,10 @@
 //! a rendezvous, so a connection is never queued behind another's work.
 
 mod connection;
-mod head;
+pub(super) mod head;
 mod places;
 mod reader;
-mod writer;
+pub(super) mod writer;
 
 pub use head::MOST as MOST_HEADERS;
 
@@ -25,9 +25,9 @@ use std::time::{Duration, Instant};
 /// Enough for the deepest call chain of ours: metadata of 127 levels, the most that is read, takes
 /// almost 400 KB in a debug build. A waiting request touches a small part of it, and what is not
 /// touched is not taken from memory.
-const STACK: usize = 512 * 1024;
+pub(super) const STACK: usize = 512 * 1024;
 /// How long a thread without a connection stays for the next one.
-const SPARE_TIME: Duration = Duration::from_secs(10);
+pub(super) const SPARE_TIME: Duration = Duration::from_secs(10);
 /// Between two tries at a port that somebody else has.
 const RETRY: Duration = Duration::from_millis(400);
 /// How long to wait, out of descriptors, until somebody leaves by himself.
@@ -59,6 +59,9 @@ pub struct Server {
 }
 
 impl Server {
+    /// What each connection takes of them.
+    pub const DESCRIPTORS: u64 = 1;
+
     /// Serves at `host` (a name or an address of either family) and `port` (0 takes a free one).
     /// A port that is taken is waited for.
     ///
@@ -126,11 +129,11 @@ impl Drop for Server {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+pub(super) fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn state_of(bound: &io::Result<Vec<TcpListener>>) -> State {
+pub(super) fn state_of(bound: &io::Result<Vec<TcpListener>>) -> State {
     let addresses = |listeners: &Vec<TcpListener>| {
         listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     };
@@ -149,22 +152,7 @@ fn run(
     stopped: &Receiver<()>,
 ) {
     let is_stopped = || stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected);
-    let mut bound = first;
-    let listeners = loop {
-        match bound {
-            Ok(listeners) => break listeners,
-            // Nothing tells when a port falls free, so this one wait is a look now and then.
-            Err(_) => match stopped.recv_timeout(RETRY) {
-                Err(crossbeam_channel::RecvTimeoutError::Timeout) => bound = bind(address),
-                _ => return,
-            },
-        }
-        let mut state = lock(state);
-        if *state == State::Stopped {
-            return;
-        }
-        *state = state_of(&bound);
-    };
+    let Some(listeners) = wait_for_port(address, first, state, stopped) else { return };
     thread::scope(|scope| {
         let mut listeners = listeners.iter();
         let Some(first) = listeners.next() else { return };
@@ -178,8 +166,33 @@ fn run(
     });
 }
 
+/// Waits for the port that was tried `first`; `None` when the order to stop comes before it is free.
+pub(super) fn wait_for_port(
+    address: &(String, u16),
+    first: io::Result<Vec<TcpListener>>,
+    state: &Mutex<State>,
+    stopped: &Receiver<()>,
+) -> Option<Vec<TcpListener>> {
+    let mut bound = first;
+    loop {
+        match bound {
+            Ok(listeners) => return Some(listeners),
+            // Nothing tells when a port falls free, so this one wait is a look now and then.
+            Err(_) => match stopped.recv_timeout(RETRY) {
+                Err(crossbeam_channel::RecvTimeoutError::Timeout) => bound = bind(address),
+                _ => return None,
+            },
+        }
+        let mut state = lock(state);
+        if *state == State::Stopped {
+            return None;
+        }
+        *state = state_of(&bound);
+    }
+}
+
 /// Binds every address that the host's name stands for.
-fn bind(address: &(String, u16)) -> io::Result<Vec<TcpListener>> {
+pub(super) fn bind(address: &(String, u16)) -> io::Result<Vec<TcpListener>> {
     let (host, mut port) = (address.0.as_str(), address.1);
     let found = (host, port).to_socket_addrs();
     let mut found: Vec<SocketAddr> = found
@@ -220,7 +233,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Lets a blocked `accept` return, by connecting to it.
-fn wake(address: &SocketAddr) {
+pub(super) fn wake(address: &SocketAddr) {
     let mut address = *address;
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

@@ -56,26 +56,7 @@ impl<'a> Writer<'a> {
     }
 
     fn head(&mut self, status: u16, headers: &Headers) {
-        let out = &mut *self.out;
-        out.extend_from_slice(if self.facts.http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-        out.extend([status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8));
-        for text in [" ", reason(status), "\r\nDate: "] {
-            out.extend_from_slice(text.as_bytes());
-        }
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, "{}\r\n", httpdate::HttpDate::from(SystemTime::now()));
-        for (name, value) in headers {
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b": ");
-            // A line end in a value would let it forge headers.
-            out.extend(value.bytes().map(|b| if b < b' ' || b == 0x7f { b' ' } else { b }));
-            out.extend_from_slice(b"\r\n");
-        }
-        match (self.facts.keep_alive, self.facts.http10) {
-            (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
-            (true, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-            (true, false) => {}
-        }
+        head(self.out, &self.facts, status, headers);
     }
 
     /// Writes what has not left yet, `body` and `tail`, with one system call where the socket
@@ -172,6 +153,30 @@ impl Drop for Writer<'_> {
         if self.out.capacity() > 4 * COPY {
             *self.out = Vec::new();
         }
+    }
+}
+
+/// Puts the head of an answer to the request of `facts` into `out`, but for what frames its body and
+/// the blank line.
+pub fn head(out: &mut Vec<u8>, facts: &Facts, status: u16, headers: &Headers) {
+    out.extend_from_slice(if facts.http10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    out.extend([status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8));
+    for text in [" ", reason(status), "\r\nDate: "] {
+        out.extend_from_slice(text.as_bytes());
+    }
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "{}\r\n", httpdate::HttpDate::from(SystemTime::now()));
+    for (name, value) in headers {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        // A line end in a value would let it forge headers.
+        out.extend(value.bytes().map(|b| if b < b' ' || b == 0x7f { b' ' } else { b }));
+        out.extend_from_slice(b"\r\n");
+    }
+    match (facts.keep_alive, facts.http10) {
+        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+        (true, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (true, false) => {}
     }
 }
 
