@@ -70,6 +70,8 @@ impl Queue {
             _ if line.len() > LARGE => self.blocks.push(line),
             _ => {
                 let mut block = std::mem::take(&mut self.spare);
+                // At once: growing by doubling takes three times as much.
+                block.reserve(LARGE);
                 block.push_str(&line);
                 self.blocks.push(block);
             }

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
+// What is large and rare is boxed: reading a field takes several times its size of the stack.
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
@@ -42,7 +43,7 @@ struct Body<'a> {
     parallel_tool_calls: Option<bool>,
     functions: Option<Vec<Value>>,
     #[serde(borrow)]
-    response_format: Option<ResponseFormat<'a>>,
+    response_format: Option<Box<ResponseFormat<'a>>>,
     frequency_penalty: Option<IgnoredAny>,
     presence_penalty: Option<IgnoredAny>,
     logit_bias: Option<IgnoredAny>,
@@ -255,7 +256,7 @@ fn understand<'a>(
         tools,
         tool_choice,
         parallel_tools: body.parallel_tool_calls.unwrap_or(true),
-        format: read_format(body.response_format)?,
+        format: read_format(body.response_format.map(|format| *format))?,
         ignored: names_of(&[
             (body.frequency_penalty.is_some(), "frequency_penalty"),
             (body.presence_penalty.is_some(), "presence_penalty"),

@@ -12,11 +12,13 @@ use crate::chat::{
     Ask, Format, Message, OWN_MODEL, Part, Role, Tool, ToolChoice, names_of, one_line,
 };
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+// What is large and rare is boxed: reading a field takes several times its size of the stack.
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
@@ -34,7 +36,7 @@ struct Body<'a> {
     tool_choice: Option<Value>,
     parallel_tool_calls: Option<bool>,
     #[serde(borrow)]
-    text: Option<BodyText<'a>>,
+    text: Option<Box<BodyText<'a>>>,
     max_output_tokens: Option<u64>,
     temperature: Option<f64>,
     top_p: Option<f64>,
@@ -51,8 +53,8 @@ struct Body<'a> {
     include: Option<Vec<String>>,
     top_logprobs: Option<u64>,
     background: Option<bool>,
-    conversation: Option<Value>,
-    prompt: Option<Value>,
+    conversation: Option<IgnoredAny>,
+    prompt: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -126,7 +128,7 @@ fn understand<'a>(
     check_tools(&tools)?;
     let tool_choice = read_choice(body.tool_choice.as_ref(), &mut tools)?;
     check_choice(&tool_choice, &tools)?;
-    let (format, text) = read_text(body.text)?;
+    let (format, text) = read_text(body.text.map(|text| *text))?;
 
     let mut messages = Vec::new();
     let instructions = body.instructions.map(|text| text.0);
