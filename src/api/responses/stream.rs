@@ -3,13 +3,12 @@
 use super::super::error::ApiError;
 use super::super::{Context, Encoder, Kept};
 use super::answer::{
-    COMPLETED, Echo, IN_PROGRESS, INCOMPLETE, Item, Part, Response, State, call, call_id, message,
-    message_id, output, part,
+    COMPLETED, Echo, IN_PROGRESS, INCOMPLETE, Response, State, call, call_id, message, message_id,
+    output, part,
 };
 use crate::chat::{Call, Choice, Event, StopReason, Usage, json_with_room};
 use serde::Serialize;
 use std::cell::{Cell, OnceCell};
-use std::io::Write;
 use std::sync::Arc;
 
 /// Words the answer to one request.
@@ -30,57 +29,25 @@ pub struct ResponsesEncoder<'a> {
     kept: Option<Kept>,
     /// The number of a stream's next event.
     sequence: Cell<u64>,
-    /// The output of a stream so far.
-    said: Vec<Said>,
-    /// Whether the last of it is a text that may still grow.
-    is_open: bool,
+    /// The whole items of a stream's output so far, as JSON text.
+    items: Vec<String>,
+    /// The text behind them, if there is one.
+    open: Option<Open>,
     stop: Option<StopReason>,
 }
 
-/// An item of a stream's output.
-enum Said {
-    Text(String),
-    Call(Call),
+/// A text of a stream's output that may still grow.
+struct Open {
+    text: String,
+    /// Where it stands, as fields of an event.
+    place: String,
 }
 
-/// An event: its type, its number, and of the other fields those that the type has.
-#[derive(Serialize, Default)]
-struct Fields<'s> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    sequence_number: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    item_id: Option<&'s str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_index: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_index: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    item: Option<Item<'s>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    part: Option<Part<'s>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delta: Option<&'s str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'s str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'s str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    arguments: Option<&'s str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<[(); 0]>,
-}
-
-/// An event of the item at `output_index`.
-fn of_item(kind: &'static str, output_index: usize) -> Fields<'static> {
-    Fields { kind, output_index: Some(output_index), ..Fields::default() }
-}
-
-/// An event of the one part of the message `item_id`.
-fn of_part<'s>(kind: &'static str, output_index: usize, item_id: &'s str) -> Fields<'s> {
-    let (item_id, content_index) = (Some(item_id), Some(0));
-    Fields { item_id, content_index, ..of_item(kind, output_index) }
-}
+/// What stands in an event before the item it is of.
+const ITEM: &str = ",\"item\":";
+/// What stands in an event before the quoted text of a part, as [`part`] words it, and after it.
+const PART: &str = r#""part":{"type":"output_text","annotations":[],"logprobs":[],"text":"#;
+const PART_END: &str = "}";
 
 impl<'a> ResponsesEncoder<'a> {
     /// For a request whose `input`, with that of its `previous` response, is `inputs` items.
@@ -102,8 +69,8 @@ impl<'a> ResponsesEncoder<'a> {
             previous,
             kept: None,
             sequence: Cell::new(0),
-            said: Vec::new(),
-            is_open: false,
+            items: Vec::new(),
+            open: None,
             stop: None,
         }
     }
@@ -152,103 +119,96 @@ impl<'a> ResponsesEncoder<'a> {
         }
     }
 
-    /// Begins an event; its number.
-    fn begin(&self, kind: &str, out: &mut Vec<u8>) -> u64 {
-        out.extend_from_slice(b"event: ");
-        out.extend_from_slice(kind.as_bytes());
-        out.extend_from_slice(b"\ndata: ");
-        self.sequence.replace(self.sequence.get() + 1)
-    }
-
-    fn emit(&self, fields: Fields, out: &mut Vec<u8>) {
-        let sequence_number = self.begin(fields.kind, out);
-        // None of our values can fail, nor can writing to a Vec.
-        let _ = serde_json::to_writer(&mut *out, &Fields { sequence_number, ..fields });
-        out.extend_from_slice(b"\n\n");
+    /// Writes an event: its type, its number, and `fields`, which are JSON text.
+    fn emit(&self, kind: &str, fields: &[&str], out: &mut Vec<u8>) {
+        let number = self.sequence.replace(self.sequence.get() + 1).to_string();
+        for text in
+            ["event: ", kind, "\ndata: {\"type\":\"", kind, "\",\"sequence_number\":", &number, ","]
+        {
+            out.extend_from_slice(text.as_bytes());
+        }
+        fields.iter().for_each(|text| out.extend_from_slice(text.as_bytes()));
+        out.extend_from_slice(b"}\n\n");
     }
 
     fn emit_response(&self, kind: &str, response: &str, out: &mut Vec<u8>) {
-        let number = self.begin(kind, out);
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, r#"{{"type":"{kind}","sequence_number":{number},"response":"#);
-        out.extend_from_slice(response.as_bytes());
-        out.extend_from_slice(b"}\n\n");
+        self.emit(kind, &["\"response\":", response], out);
+    }
+
+    /// The place of the next item, as a field of an event.
+    fn index(&self) -> String {
+        format!(r#""output_index":{}"#, self.items.len())
+    }
+
+    /// The text that is open as an item.
+    fn open_item(&self, open: &Open, status: &'static str) -> String {
+        let item = message(&self.id, self.items.len(), status, vec![part(&open.text)]);
+        json(&item, open.text.len())
     }
 
     /// The output of the stream so far, as JSON text.
     fn output(&self) -> String {
-        let items = self.said.iter().enumerate().map(|(at, said)| match said {
-            Said::Text(text) => message(&self.id, at, self.status(at), vec![part(text)]),
-            Said::Call(made) => call(&self.id, at, COMPLETED, made, &made.arguments),
-        });
-        let texts = self.said.iter().map(|said| match said {
-            Said::Text(text) => text.len(),
-            Said::Call(call) => call.arguments.len(),
-        });
-        json(&items.collect::<Vec<_>>(), texts.sum())
-    }
-
-    /// How the text at place `at` has ended. Only the last one can be unfinished.
-    fn status(&self, at: usize) -> &'static str {
-        let is_last = at + 1 == self.said.len();
-        let is_cut = self.is_open || self.stop == Some(StopReason::MaxTokens);
-        if is_last && is_cut { INCOMPLETE } else { COMPLETED }
+        let open = self.open.as_ref().map(|open| self.open_item(open, INCOMPLETE));
+        let items: Vec<&str> = self.items.iter().chain(&open).map(String::as_str).collect();
+        ["[", &items.join(","), "]"].concat()
     }
 
     /// Adds to the text that is open, or to a new one.
     fn say(&mut self, delta: &str, out: &mut Vec<u8>) {
-        let at = self.said.len().saturating_sub(usize::from(self.is_open));
-        let id = message_id(&self.id, at);
-        if !self.is_open {
-            self.is_open = true;
-            self.said.push(Said::Text(String::new()));
-            let item = Some(message(&self.id, at, IN_PROGRESS, Vec::new()));
-            self.emit(Fields { item, ..of_item("response.output_item.added", at) }, out);
-            let part = Some(part(""));
-            self.emit(Fields { part, ..of_part("response.content_part.added", at, &id) }, out);
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.open_text(out),
+        };
+        if !delta.is_empty() {
+            open.text.push_str(delta);
+            let quoted = json(&delta, delta.len());
+            let fields = [&open.place, "\"delta\":", &quoted, ",\"logprobs\":[]"];
+            self.emit("response.output_text.delta", &fields, out);
         }
-        if delta.is_empty() {
-            return;
-        }
-        if let Some(Said::Text(text)) = self.said.last_mut() {
-            text.push_str(delta);
-        }
-        let (delta, logprobs) = (Some(delta), Some([]));
-        let place = of_part("response.output_text.delta", at, &id);
-        self.emit(Fields { delta, logprobs, ..place }, out);
+        self.open = Some(open);
+    }
+
+    fn open_text(&self, out: &mut Vec<u8>) -> Open {
+        let at = self.items.len();
+        let (id, index) = (message_id(&self.id, at), self.index());
+        let item = json(&message(&self.id, at, IN_PROGRESS, Vec::new()), 0);
+        self.emit("response.output_item.added", &[&index, ITEM, &item], out);
+        let place = format!(r#""item_id":"{id}",{index},"content_index":0,"#);
+        let fields = [&place, PART, "\"\"", PART_END];
+        self.emit("response.content_part.added", &fields, out);
+        Open { text: String::new(), place }
     }
 
     /// Ends the text that is open, if one is.
     fn end_text(&mut self, out: &mut Vec<u8>) {
-        if !std::mem::take(&mut self.is_open) {
-            return;
-        }
-        let Some(Said::Text(text)) = self.said.last() else { return };
-        let at = self.said.len() - 1;
-        let id = message_id(&self.id, at);
-        let place = of_part("response.output_text.done", at, &id);
-        self.emit(Fields { text: Some(text), logprobs: Some([]), ..place }, out);
-        let place = of_part("response.content_part.done", at, &id);
-        self.emit(Fields { part: Some(part(text)), ..place }, out);
-        let item = Some(message(&self.id, at, self.status(at), vec![part(text)]));
-        self.emit(Fields { item, ..of_item("response.output_item.done", at) }, out);
+        let Some(open) = self.open.take() else { return };
+        let quoted = json(&open.text, open.text.len());
+        let fields = [&open.place, "\"text\":", &quoted, ",\"logprobs\":[]"];
+        self.emit("response.output_text.done", &fields, out);
+        let fields = [&open.place, PART, &quoted, PART_END];
+        self.emit("response.content_part.done", &fields, out);
+        let is_cut = self.stop == Some(StopReason::MaxTokens);
+        let item = self.open_item(&open, if is_cut { INCOMPLETE } else { COMPLETED });
+        self.end_item(item, out);
+    }
+
+    fn end_item(&mut self, item: String, out: &mut Vec<u8>) {
+        self.emit("response.output_item.done", &[&self.index(), ITEM, &item], out);
+        self.items.push(item);
     }
 
     fn call(&mut self, made: &Call, out: &mut Vec<u8>) {
-        let at = self.said.len();
-        let id = call_id(&self.id, at);
-        let arguments = made.arguments.as_str();
-        let item = Some(call(&self.id, at, IN_PROGRESS, made, ""));
-        self.emit(Fields { item, ..of_item("response.output_item.added", at) }, out);
-        let place = |kind| Fields { item_id: Some(&id), ..of_item(kind, at) };
-        let delta = Some(arguments);
-        self.emit(Fields { delta, ..place("response.function_call_arguments.delta") }, out);
-        let (name, arguments) = (Some(made.name.as_str()), Some(arguments));
-        let done = place("response.function_call_arguments.done");
-        self.emit(Fields { name, arguments, ..done }, out);
-        let item = Some(call(&self.id, at, COMPLETED, made, &made.arguments));
-        self.emit(Fields { item, ..of_item("response.output_item.done", at) }, out);
-        self.said.push(Said::Call(made.clone()));
+        let (at, index) = (self.items.len(), self.index());
+        let item = json(&call(&self.id, at, IN_PROGRESS, made, ""), 0);
+        self.emit("response.output_item.added", &[&index, ITEM, &item], out);
+        let place = format!(r#""item_id":"{}",{index},"#, call_id(&self.id, at));
+        let (name, arguments) = (json(&made.name, 0), json(&made.arguments, made.arguments.len()));
+        let fields = [&place, "\"delta\":", &arguments];
+        self.emit("response.function_call_arguments.delta", &fields, out);
+        let fields = [&place, "\"name\":", &name, ",\"arguments\":", &arguments];
+        self.emit("response.function_call_arguments.done", &fields, out);
+        let item = call(&self.id, at, COMPLETED, made, &made.arguments);
+        self.end_item(json(&item, made.arguments.len()), out);
     }
 }
 
@@ -287,7 +247,7 @@ impl Encoder for ResponsesEncoder<'_> {
                 self.call(call, out);
             }
             Event::Done { stop, .. } => {
-                if self.said.is_empty() {
+                if self.items.is_empty() {
                     self.say("", out);
                 }
                 self.stop = Some(*stop);
