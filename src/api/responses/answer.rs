@@ -223,7 +223,7 @@ pub fn message<'s>(id: &str, at: usize, status: &'static str, content: Vec<Part<
 
 /// The id of that message.
 pub fn message_id(id: &str, at: usize) -> String {
-    format!("msg_{id}_{at}")
+    ["msg_", id, "_", &at.to_string()].concat()
 }
 
 /// The call at place `at` of the output of the request `id`, with `arguments` so far.
@@ -240,7 +240,7 @@ pub fn call<'s>(
 
 /// The id of that call's item; the call itself has its own.
 pub fn call_id(id: &str, at: usize) -> String {
-    format!("fc_{id}_{at}")
+    ["fc_", id, "_", &at.to_string()].concat()
 }
 
 /// The output of a whole answer: its text, then its calls. An answer of nothing is an empty text.

@@ -137,7 +137,7 @@ impl<'a> ResponsesEncoder<'a> {
 
     /// The place of the next item, as a field of an event.
     fn index(&self) -> String {
-        format!(r#""output_index":{}"#, self.items.len())
+        ["\"output_index\":", &self.items.len().to_string()].concat()
     }
 
     /// The text that is open as an item.
@@ -173,7 +173,7 @@ impl<'a> ResponsesEncoder<'a> {
         let (id, index) = (message_id(&self.id, at), self.index());
         let item = json(&message(&self.id, at, IN_PROGRESS, Vec::new()), 0);
         self.emit("response.output_item.added", &[&index, ITEM, &item], out);
-        let place = format!(r#""item_id":"{id}",{index},"content_index":0,"#);
+        let place = ["\"item_id\":\"", &id, "\",", &index, ",\"content_index\":0,"].concat();
         let fields = [&place, PART, "\"\"", PART_END];
         self.emit("response.content_part.added", &fields, out);
         Open { text: String::new(), place }
