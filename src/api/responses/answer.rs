@@ -1,7 +1,7 @@
 //! The response object: what it repeats of the request, and what the model said.
 
 use super::super::error::ApiError;
-use crate::chat::{Call, Choice, StopReason, Tool, Usage};
+use crate::chat::{Call, Choice, StopReason, Tool, Usage, json_with_room};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -176,34 +176,6 @@ impl<'s> Response<'s> {
     }
 }
 
-/// An item of the output.
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-#[allow(missing_docs)] // Each is the field of the API with its name.
-pub enum Item<'s> {
-    Message {
-        id: String,
-        status: &'static str,
-        role: &'static str,
-        content: Vec<Part<'s>>,
-    },
-    FunctionCall {
-        id: String,
-        status: &'static str,
-        call_id: &'s str,
-        name: &'s str,
-        arguments: &'s str,
-    },
-}
-
-/// A part of a message.
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-#[allow(missing_docs)] // Each is the field of the API with its name.
-pub enum Part<'s> {
-    OutputText { annotations: [(); 0], logprobs: [(); 0], text: &'s str },
-}
-
 /// `status` of an item that is being made.
 pub const IN_PROGRESS: &str = "in_progress";
 /// `status` of an item that is whole.
@@ -211,14 +183,25 @@ pub const COMPLETED: &str = "completed";
 /// `status` of an item that was cut short.
 pub const INCOMPLETE: &str = "incomplete";
 
-/// The part of a message that says `text`.
-pub fn part(text: &str) -> Part<'_> {
-    Part::OutputText { annotations: [], logprobs: [], text }
-}
+/// What of a part of a message stands before its quoted text, and after it.
+pub const PART: &str = r#"{"type":"output_text","annotations":[],"logprobs":[],"text":"#;
+/// See [`PART`].
+pub const PART_END: &str = "}";
 
-/// The message at place `at` of the output of the request `id`.
-pub fn message<'s>(id: &str, at: usize, status: &'static str, content: Vec<Part<'s>>) -> Item<'s> {
-    Item::Message { id: message_id(id, at), status, role: "assistant", content }
+/// The message at place `at` of the output of the request `id`, as JSON text; `quoted` is its text, if
+/// it has one.
+pub fn message(id: &str, at: usize, status: &str, quoted: Option<&str>) -> String {
+    let content = quoted.map(|text| [PART, text, PART_END].concat()).unwrap_or_default();
+    [
+        r#"{"type":"message","id":""#,
+        &message_id(id, at),
+        r#"","status":""#,
+        status,
+        r#"","role":"assistant","content":["#,
+        &content,
+        "]}",
+    ]
+    .concat()
 }
 
 /// The id of that message.
@@ -226,16 +209,22 @@ pub fn message_id(id: &str, at: usize) -> String {
     ["msg_", id, "_", &at.to_string()].concat()
 }
 
-/// The call at place `at` of the output of the request `id`, with `arguments` so far.
-pub fn call<'s>(
-    id: &str,
-    at: usize,
-    status: &'static str,
-    call: &'s Call,
+#[derive(Serialize)]
+struct FunctionCall<'s> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'s str,
+    status: &'s str,
+    call_id: &'s str,
+    name: &'s str,
     arguments: &'s str,
-) -> Item<'s> {
-    let id = call_id(id, at);
-    Item::FunctionCall { id, status, call_id: &call.id, name: &call.name, arguments }
+}
+
+/// The call at place `at` of the output of the request `id`, with `arguments` so far, as JSON text.
+pub fn call(id: &str, at: usize, status: &str, call: &Call, arguments: &str) -> String {
+    let (id, kind) = (&call_id(id, at), "function_call");
+    let (call_id, name) = (&call.id, &call.name);
+    json(&FunctionCall { kind, id, status, call_id, name, arguments }, arguments.len())
 }
 
 /// The id of that call's item; the call itself has its own.
@@ -243,16 +232,27 @@ pub fn call_id(id: &str, at: usize) -> String {
     ["fc_", id, "_", &at.to_string()].concat()
 }
 
-/// The output of a whole answer: its text, then its calls. An answer of nothing is an empty text.
-pub fn output<'s>(id: &str, choice: &'s Choice) -> Vec<Item<'s>> {
+/// The output of a whole answer as JSON text: its text, then its calls. An answer of nothing is an
+/// empty text.
+pub fn output(id: &str, choice: &Choice) -> String {
     let mut items = Vec::with_capacity(1 + choice.calls.len());
     if !choice.text.is_empty() || choice.calls.is_empty() {
         let is_cut = choice.stop == Some(StopReason::MaxTokens) && choice.calls.is_empty();
         let status = if is_cut { INCOMPLETE } else { COMPLETED };
-        items.push(message(id, 0, status, vec![part(&choice.text)]));
+        items.push(message(id, 0, status, Some(&json(&choice.text, choice.text.len()))));
     }
     for made in &choice.calls {
         items.push(call(id, items.len(), COMPLETED, made, &made.arguments));
     }
-    items
+    list(items.iter().map(String::as_str))
+}
+
+/// A list of JSON texts as JSON text.
+pub fn list<'s>(items: impl Iterator<Item = &'s str>) -> String {
+    ["[", &items.collect::<Vec<_>>().join(","), "]"].concat()
+}
+
+/// The JSON text of a value of ours that holds about `bytes` of text; none of them can fail.
+pub fn json(value: &impl Serialize, bytes: usize) -> String {
+    String::from_utf8(json_with_room(value, bytes)).unwrap_or_default()
 }

@@ -3,11 +3,10 @@
 use super::super::error::ApiError;
 use super::super::{Context, Encoder, Kept};
 use super::answer::{
-    COMPLETED, Echo, IN_PROGRESS, INCOMPLETE, Response, State, call, call_id, message, message_id,
-    output, part,
+    COMPLETED, Echo, IN_PROGRESS, INCOMPLETE, PART, PART_END, Response, State, call, call_id, json,
+    list, message, message_id, output,
 };
-use crate::chat::{Call, Choice, Event, StopReason, Usage, json_with_room};
-use serde::Serialize;
+use crate::chat::{Call, Choice, Event, StopReason, Usage};
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
@@ -45,9 +44,6 @@ struct Open {
 
 /// What stands in an event before the item it is of.
 const ITEM: &str = ",\"item\":";
-/// What stands in an event before the quoted text of a part, as [`part`] words it, and after it.
-const PART: &str = r#""part":{"type":"output_text","annotations":[],"logprobs":[],"text":"#;
-const PART_END: &str = "}";
 
 impl<'a> ResponsesEncoder<'a> {
     /// For a request whose `input`, with that of its `previous` response, is `inputs` items.
@@ -140,17 +136,13 @@ impl<'a> ResponsesEncoder<'a> {
         ["\"output_index\":", &self.items.len().to_string()].concat()
     }
 
-    /// The text that is open as an item.
-    fn open_item(&self, open: &Open, status: &'static str) -> String {
-        let item = message(&self.id, self.items.len(), status, vec![part(&open.text)]);
-        json(&item, open.text.len())
-    }
-
     /// The output of the stream so far, as JSON text.
     fn output(&self) -> String {
-        let open = self.open.as_ref().map(|open| self.open_item(open, INCOMPLETE));
-        let items: Vec<&str> = self.items.iter().chain(&open).map(String::as_str).collect();
-        ["[", &items.join(","), "]"].concat()
+        let open = self.open.as_ref().map(|Open { text, .. }| {
+            let quoted = json(text, text.len());
+            message(&self.id, self.items.len(), INCOMPLETE, Some(&quoted))
+        });
+        list(self.items.iter().chain(&open).map(String::as_str))
     }
 
     /// Adds to the text that is open, or to a new one.
@@ -171,10 +163,10 @@ impl<'a> ResponsesEncoder<'a> {
     fn open_text(&self, out: &mut Vec<u8>) -> Open {
         let at = self.items.len();
         let (id, index) = (message_id(&self.id, at), self.index());
-        let item = json(&message(&self.id, at, IN_PROGRESS, Vec::new()), 0);
+        let item = message(&self.id, at, IN_PROGRESS, None);
         self.emit("response.output_item.added", &[&index, ITEM, &item], out);
         let place = ["\"item_id\":\"", &id, "\",", &index, ",\"content_index\":0,"].concat();
-        let fields = [&place, PART, "\"\"", PART_END];
+        let fields = [&place, "\"part\":", PART, "\"\"", PART_END];
         self.emit("response.content_part.added", &fields, out);
         Open { text: String::new(), place }
     }
@@ -185,11 +177,11 @@ impl<'a> ResponsesEncoder<'a> {
         let quoted = json(&open.text, open.text.len());
         let fields = [&open.place, "\"text\":", &quoted, ",\"logprobs\":[]"];
         self.emit("response.output_text.done", &fields, out);
-        let fields = [&open.place, PART, &quoted, PART_END];
+        let fields = [&open.place, "\"part\":", PART, &quoted, PART_END];
         self.emit("response.content_part.done", &fields, out);
         let is_cut = self.stop == Some(StopReason::MaxTokens);
-        let item = self.open_item(&open, if is_cut { INCOMPLETE } else { COMPLETED });
-        self.end_item(item, out);
+        let status = if is_cut { INCOMPLETE } else { COMPLETED };
+        self.end_item(message(&self.id, self.items.len(), status, Some(&quoted)), out);
     }
 
     fn end_item(&mut self, item: String, out: &mut Vec<u8>) {
@@ -199,7 +191,7 @@ impl<'a> ResponsesEncoder<'a> {
 
     fn call(&mut self, made: &Call, out: &mut Vec<u8>) {
         let (at, index) = (self.items.len(), self.index());
-        let item = json(&call(&self.id, at, IN_PROGRESS, made, ""), 0);
+        let item = call(&self.id, at, IN_PROGRESS, made, "");
         self.emit("response.output_item.added", &[&index, ITEM, &item], out);
         let place = format!(r#""item_id":"{}",{index},"#, call_id(&self.id, at));
         let (name, arguments) = (json(&made.name, 0), json(&made.arguments, made.arguments.len()));
@@ -207,14 +199,8 @@ impl<'a> ResponsesEncoder<'a> {
         self.emit("response.function_call_arguments.delta", &fields, out);
         let fields = [&place, "\"name\":", &name, ",\"arguments\":", &arguments];
         self.emit("response.function_call_arguments.done", &fields, out);
-        let item = call(&self.id, at, COMPLETED, made, &made.arguments);
-        self.end_item(json(&item, made.arguments.len()), out);
+        self.end_item(call(&self.id, at, COMPLETED, made, &made.arguments), out);
     }
-}
-
-/// The JSON text of a value of ours that holds about `bytes` of text; none of them can fail.
-fn json(value: &impl Serialize, bytes: usize) -> String {
-    String::from_utf8(json_with_room(value, bytes)).unwrap_or_default()
 }
 
 /// What stands between the brackets of a list, as JSON text.
@@ -227,7 +213,7 @@ fn inside(list: &str) -> &str {
 impl Encoder for ResponsesEncoder<'_> {
     fn whole(&mut self, choices: &[Choice], usage: Usage) -> Vec<u8> {
         let Some(choice) = choices.first() else { return Vec::new() };
-        let output = json(&output(&self.id, choice), Choice::text_bytes(choices));
+        let output = output(&self.id, choice);
         let response = self.response(&output, State::Ended(choice.stop, usage));
         self.keep(&response, &output);
         response.into_bytes()
