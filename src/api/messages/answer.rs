@@ -5,7 +5,7 @@ use super::super::{Context, Encoder};
 use crate::chat::{Ask, Call, Choice, Event, StopReason, Usage, json_with_room};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 #[derive(Serialize)]
 struct Message<'a> {
@@ -61,6 +61,27 @@ struct Started<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     message: Message<'a>,
+}
+
+#[derive(Serialize)]
+struct MessageDelta<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    delta: Stopped<'a>,
+    usage: UsageBody,
+}
+
+#[derive(Serialize)]
+struct Stopped<'a> {
+    stop_reason: &'static str,
+    stop_sequence: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct BlockStop {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    index: usize,
 }
 
 #[derive(Serialize)]
@@ -151,7 +172,7 @@ impl MessageEncoder {
 
     fn stop(&mut self, out: &mut Vec<u8>) {
         let kind = "content_block_stop";
-        push(kind, &json!({"type": kind, "index": self.index}), out);
+        push(kind, &BlockStop { kind, index: self.index }, out);
         self.index += 1;
     }
 
@@ -204,13 +225,13 @@ impl Encoder for MessageEncoder {
     }
 
     fn close(&mut self, choices: &[Choice], usage: Usage, out: &mut Vec<u8>) {
-        let (reason, stop_sequence) = self.stopped(choices.first());
-        let delta = json!({"stop_reason": reason, "stop_sequence": stop_sequence});
+        let (stop_reason, stop_sequence) = self.stopped(choices.first());
+        let delta = Stopped { stop_reason, stop_sequence };
         // All counts once more, as the API does it: LangChain reads none but the last.
         let usage = UsageBody::from(usage);
         let kind = "message_delta";
-        push(kind, &json!({"type": kind, "delta": delta, "usage": usage}), out);
-        push("message_stop", &json!({"type": "message_stop"}), out);
+        push(kind, &MessageDelta { kind, delta, usage }, out);
+        out.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
     }
 
     fn error(&mut self, error: &ApiError, out: &mut Vec<u8>) {
