@@ -1,4 +1,5 @@
 use super::*;
+use serde_json::json;
 
 fn encoder(stop: &[&'static str]) -> MessageEncoder {
     let context = Context { id: "7".into(), created: 0, message_chars: None, stored: &|_| None };
