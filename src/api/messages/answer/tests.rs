@@ -96,7 +96,7 @@ event: content_block_delta
 data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"你"}}
 
 event: content_block_stop
-data: {"index":0,"type":"content_block_stop"}
+data: {"type":"content_block_stop","index":0}
 
 event: content_block_start
 data: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"c1","name":"t","input":{}}}
@@ -105,7 +105,7 @@ event: content_block_delta
 data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}}
 
 event: content_block_stop
-data: {"index":1,"type":"content_block_stop"}
+data: {"type":"content_block_stop","index":1}
 
 event: content_block_start
 data: {"type":"content_block_start","index":2,"content_block":{"type":"tool_use","id":"c2","name":"t","input":{}}}
@@ -114,7 +114,7 @@ event: content_block_delta
 data: {"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"{}"}}
 
 event: content_block_stop
-data: {"index":2,"type":"content_block_stop"}
+data: {"type":"content_block_stop","index":2}
 
 event: content_block_start
 data: {"type":"content_block_start","index":3,"content_block":{"type":"text","text":""}}
@@ -123,10 +123,10 @@ event: content_block_delta
 data: {"type":"content_block_delta","index":3,"delta":{"type":"text_delta","text":"so"}}
 
 event: content_block_stop
-data: {"index":3,"type":"content_block_stop"}
+data: {"type":"content_block_stop","index":3}
 
 event: message_delta
-data: {"delta":{"stop_reason":"tool_use","stop_sequence":null},"type":"message_delta","usage":{"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"input_tokens":5,"output_tokens":3}}
+data: {"type":"message_delta","delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"input_tokens":5,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":3}}
 
 event: message_stop
 data: {"type":"message_stop"}
