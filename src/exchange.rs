@@ -9,87 +9,22 @@
 //!
 //! The room does not know who asks or who answers.
 
+mod ids;
+
 use crate::chat::{Event, Failure};
 use crate::mailbox::Mailbox;
 use crossbeam_channel::Sender;
+pub use ids::{CallId, Handle};
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use uuid::Uuid;
 
 /// How many ended calls are remembered, to tell a late answer from an unknown id.
 const REMEMBERED: usize = 1024;
 /// How many deliveries may wait for a client that reads slowly.
 const UNREAD: usize = 4096;
-
-/// The id of one asked completion; on the wire 32 hexadecimal digits, on every side the same.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct CallId(Uuid);
-
-impl Hash for CallId {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // Half of so much chance tells them apart.
-        state.write_u64(self.0.as_u64_pair().1);
-    }
-}
-
-impl CallId {
-    /// A new id, random.
-    pub fn random() -> Self {
-        CallId(Uuid::new_v4())
-    }
-
-    /// Reads an id as [`fmt::Display`] writes it.
-    pub fn parse(text: &str) -> Option<Self> {
-        Uuid::try_parse(text).ok().map(CallId)
-    }
-}
-
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_simple().encode_lower(&mut Uuid::encode_buffer()))
-    }
-}
-
-impl fmt::Debug for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// One handing-out of a call to a host: the name under which that host answers. It is written as
-/// the call's id; from the second handing-out on a dash and its number follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Handle {
-    /// The call.
-    pub call: CallId,
-    /// Which handing-out it is, from 1.
-    turn: u32,
-}
-
-impl Handle {
-    /// Reads a handle as [`fmt::Display`] writes it.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (id, turn) = match text.split_once('-') {
-            // Ids are also understood in their form with dashes.
-            Some((id, turn)) if id.len() == 32 => (id, turn.parse().ok().filter(|t| *t > 1)?),
-            _ => (text, 1),
-        };
-        Some(Handle { call: CallId::parse(id)?, turn })
-    }
-}
-
-impl fmt::Display for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.turn {
-            1 => self.call.fmt(f),
-            turn => write!(f, "{}-{turn}", self.call),
-        }
-    }
-}
 
 /// Who asks, as far as fairness goes: the same number for the same API key.
 pub type Tenant = u64;

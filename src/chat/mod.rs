@@ -4,10 +4,11 @@
 //! and the two sides share nothing else. This room must not know JSON-RPC, HTTP or a dialect.
 
 mod images;
+mod json;
 mod tokens;
 
 pub use images::image_tokens;
-use serde::Serialize;
+pub use json::{json_with_room, one_line};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 pub use tokens::{estimate_json_tokens, estimate_tokens};
@@ -128,21 +129,6 @@ impl Format<'_> {
 /// The names of what is set.
 pub fn names_of(set: &[(bool, &'static str)]) -> Vec<&'static str> {
     set.iter().filter(|(is_set, _)| *is_set).map(|(_, name)| *name).collect()
-}
-
-/// JSON text on one line. A raw line end in JSON text can only stand between tokens, and would end
-/// a line of JSON-RPC early.
-pub fn one_line(json: &str) -> Cow<'_, str> {
-    if json.contains(['\n', '\r']) { json.replace(['\n', '\r'], " ").into() } else { json.into() }
-}
-
-/// The JSON text of a value of ours that holds about `bytes` of text. Room for it is taken at once:
-/// a buffer that grows copies megabytes. None of our values can fail, nor can writing to a Vec.
-pub fn json_with_room(value: &impl Serialize, bytes: usize) -> Vec<u8> {
-    // Of what is smaller than a kilobyte, allocators keep some for each thread.
-    let mut json = Vec::with_capacity(bytes + bytes / 16 + 1024);
-    let _ = serde_json::to_writer(&mut json, value);
-    json
 }
 
 /// Who speaks in a [`Message`].
