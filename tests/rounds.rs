@@ -150,8 +150,7 @@ fn a_call_with_a_token_hears_of_progress_and_one_without_does_not() {
         let leg = host.end_hook(open);
         let open = open_hook(&mut host, leg.echoed());
         assert_eq!(client.get().content(), "echo: Hello");
-        host.cancel(open);
-        host.tool("http_server_status", json!({}));
+        host.cancel_now(open);
     }
     assert!(!host.has_passed(|message| message["method"] == "notifications/progress"));
 }
@@ -357,7 +356,7 @@ fn a_call_that_is_cancelled_gets_no_answer_and_takes_nothing() {
     let mut host = Host::sampling(&[PATIENT]);
     let addr = host.addr();
     let cancelled = open_hook(&mut host, json!({"_meta": {"progressToken": "t"}}));
-    host.cancel(cancelled);
+    host.cancel_now(cancelled);
     let client = ask(addr, "Hello");
     host.until_on_offer(1);
     let leg = host.hook(json!({}));
@@ -452,7 +451,7 @@ fn tools_go_as_such_to_a_host_that_takes_them_and_in_words_to_any_other() {
     let open = open_hook(&mut host, leg.next(json!({key: answer})));
     let call = called(&client.get());
     assert_eq!(call, json!({"name": "weather", "arguments": "{\"city\":\"Paris\"}"}));
-    host.cancel(open);
+    host.cancel_now(open);
     // It waits as such for the host that was here; who calls now takes words only.
     let client = post(addr, with_tool());
     host.until_on_offer(1);
@@ -473,7 +472,7 @@ fn where_one_of_two_hosts_takes_no_tools_they_go_in_words_and_do_not_run_in_circ
     let plain = open_hook(&mut host, json!({}));
     host.capabilities = json!({"sampling": {"tools": {}}});
     let native = open_hook(&mut host, json!({}));
-    host.cancel(native);
+    host.cancel_now(native);
     let client = post(addr, with_tool());
     let leg = host.end_hook(plain);
     let (key, request) = leg.requests().remove(0);

@@ -174,6 +174,12 @@ impl Host {
         let method = "notifications/cancelled";
         self.bridge.send(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
     }
+
+    /// The same; once this returns, the bridge has read it. Passes over what it sends meanwhile.
+    pub fn cancel_now(&mut self, id: u64) {
+        self.cancel(id);
+        self.tool("http_server_status", json!({}));
+    }
 }
 
 impl Deref for Host {
