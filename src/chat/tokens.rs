@@ -71,7 +71,7 @@ const PIECE: usize = 512;
 
 /// An estimate of how many tokens `text` is; at least 1 unless it is empty.
 ///
-/// Estimates of the pieces of a text add up to about the estimate of the whole. From 256 KiB on
+/// Estimates of the pieces of a text add up to about the estimate of the whole. Beyond 256 KiB
 /// pieces stand for all of it.
 pub fn estimate_tokens(text: &str) -> u64 {
     let hundredths = match text.len() {
