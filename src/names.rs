@@ -18,7 +18,7 @@ impl Names {
 }
 
 /// Whether `name` fits `glob`, in which `*` stands for any text and `?` for one character.
-fn matches(glob: &str, name: &str) -> bool {
+pub fn matches(glob: &str, name: &str) -> bool {
     let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
     let (mut g, mut n) = (0, 0);
     // Where to go on when what follows the last star does not fit.

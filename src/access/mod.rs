@@ -1,5 +1,8 @@
 //! Who may ask: the key, and what browsers are told of other origins. Only heads are looked at.
 
+pub mod cidr;
+pub mod rate;
+
 use crate::exchange::Tenant;
 use crate::http::{Head, Headers};
 use hmac_sha256::HMAC;
