@@ -1,7 +1,7 @@
 //! The command line.
 
 use lexopt::{Arg, Parser, ValueExt};
-use modeltap::{bridge, config, demo};
+use modeltap::{bridge, command, config, demo};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -11,6 +11,8 @@ modeltap lends the model inside an MCP host to every OpenAI or Anthropic client 
 Usage: modeltap [serve] [OPTIONS]    speak MCP on stdin and stdout, and serve HTTP; a host starts it
        modeltap demo [--stay] [--via sampling|channel] [OPTIONS]
                                      show it working with an embedded host, without a subscription
+       modeltap audit verify|show|stats [FILE]
+                                     read the audit file; modeltap audit --help tells more
        modeltap --help | --version
 
 Options, with the names they have in the environment and their [default]; a flag goes before the
@@ -23,6 +25,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == "audit") {
+        return command::audit::run(args);
+    }
     let done = match parse() {
         Ok(Some((Command::Serve, config))) => bridge::serve(config).map_err(|e| e.to_string()),
         Ok(Some((Command::Demo(options), config))) => demo::run(&options, &config),

@@ -1,0 +1,3 @@
+//! The commands beside `serve` and `demo`: what the bridge wrote, read by people.
+
+pub mod audit;
