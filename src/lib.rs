@@ -35,3 +35,4 @@ pub mod reply;
 pub mod routes;
 pub mod store;
 pub mod tools;
+pub mod visit;

@@ -18,11 +18,14 @@ fn echoing(env: &[(&str, &str)]) -> (Bridge, SocketAddr) {
 }
 
 fn with_length(body: &str) -> String {
-    format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 fn with_chunks(chunks: &str) -> String {
-    format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
+    format!("POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
 }
 
 /// `body` in chunks of `size` bytes.
@@ -65,8 +68,10 @@ fn chunks_of_every_size_make_up_the_body() {
     let mut client = Client::connect(addr);
     for size in [1, 2, 15, 16, 4095, 4096, 4097, body.len()] {
         // What follows the body shows that its end was found.
-        client
-            .send(with_chunks(&chunks_of(&body, size)) + "GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+        client.send(
+            with_chunks(&chunks_of(&body, size))
+                + "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        );
         assert_eq!(client.answer().content(), format!("echo: {text}"), "chunks of {size}");
         assert_eq!(client.answer().json()["status"], "ok");
     }
@@ -133,7 +138,7 @@ fn the_same_length_twice_is_one_length() {
     let length = body.len();
     let mut client = Client::connect(addr);
     client.send(format!(
-        "POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\
+        "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\
          content-length: 0{length}\r\n\r\n{body}"
     ));
     assert_eq!(client.answer().content(), "echo: Hello");
@@ -141,42 +146,42 @@ fn the_same_length_twice_is_one_length() {
 
 /// What is refused with 400 by its head alone; `POST … HTTP/1.1` and the end are added.
 const BAD_HEADERS: &[&str] = &[
-    "Host: t\r\nContent-Length: 5\r\nContent-Length: 6\r\n",
-    "Host: t\r\nContent-Length: 5, 5\r\n",
-    "Host: t\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-    "Host: t\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-    "Host: t\r\nTransfer-Encoding: gzip\r\n",
-    "Host: t\r\nTransfer-Encoding: gzip, chunked\r\n",
-    "Host: t\r\nTransfer-Encoding: chunked, identity\r\n",
-    "Host: t\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-    "Host: t\r\nTransfer-Encoding: identity\r\n",
-    "Host: t\r\nTransfer-Encoding: xchunked\r\n",
-    "Host: t\r\nTransfer-Encoding: \"chunked\"\r\n",
-    "Host: t\r\nTransfer-Encoding:\r\n",
-    "Host: t\r\nTransfer-Encoding: \x0bchunked\r\n",
-    "Host: t\r\nContent-Length: -1\r\n",
-    "Host: t\r\nContent-Length: +5\r\n",
-    "Host: t\r\nContent-Length: 1e11\r\n",
-    "Host: t\r\nContent-Length: 0x5\r\n",
-    "Host: t\r\nContent-Length: five\r\n",
-    "Host: t\r\nContent-Length: 5 5\r\n",
-    "Host: t\r\nContent-Length: 5.0\r\n",
-    "Host: t\r\nContent-Length:\r\n",
+    "Host: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n",
+    "Host: localhost\r\nContent-Length: 5, 5\r\n",
+    "Host: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+    "Host: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+    "Host: localhost\r\nTransfer-Encoding: gzip\r\n",
+    "Host: localhost\r\nTransfer-Encoding: gzip, chunked\r\n",
+    "Host: localhost\r\nTransfer-Encoding: chunked, identity\r\n",
+    "Host: localhost\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+    "Host: localhost\r\nTransfer-Encoding: identity\r\n",
+    "Host: localhost\r\nTransfer-Encoding: xchunked\r\n",
+    "Host: localhost\r\nTransfer-Encoding: \"chunked\"\r\n",
+    "Host: localhost\r\nTransfer-Encoding:\r\n",
+    "Host: localhost\r\nTransfer-Encoding: \x0bchunked\r\n",
+    "Host: localhost\r\nContent-Length: -1\r\n",
+    "Host: localhost\r\nContent-Length: +5\r\n",
+    "Host: localhost\r\nContent-Length: 1e11\r\n",
+    "Host: localhost\r\nContent-Length: 0x5\r\n",
+    "Host: localhost\r\nContent-Length: five\r\n",
+    "Host: localhost\r\nContent-Length: 5 5\r\n",
+    "Host: localhost\r\nContent-Length: 5.0\r\n",
+    "Host: localhost\r\nContent-Length:\r\n",
     "",
     "X: y\r\n",
-    "Host: t\r\nHost: t\r\n",
-    "Host: t\r\nhost: u\r\n",
+    "Host: localhost\r\nHost: localhost\r\n",
+    "Host: localhost\r\nhost: u\r\n",
     "Host : t\r\n",
-    "Host: t\r\nContent-Length : 5\r\n",
-    "Host: t\r\nX\0: y\r\n",
-    "Host: t\r\nX: y\0\r\n",
-    "Host: t\r\nX: y\r\n folded\r\n",
-    "Host: t\r\nX: y\r\n\tfolded\r\n",
-    " Host: t\r\n",
-    "Host: t\r\nX: a\rb\r\n",
-    "Host: t\r\nno colon\r\n",
-    "Host: t\r\n: no name\r\n",
-    "Host: t\r\nX y: z\r\n",
+    "Host: localhost\r\nContent-Length : 5\r\n",
+    "Host: localhost\r\nX\0: y\r\n",
+    "Host: localhost\r\nX: y\0\r\n",
+    "Host: localhost\r\nX: y\r\n folded\r\n",
+    "Host: localhost\r\nX: y\r\n\tfolded\r\n",
+    " Host: localhost\r\n",
+    "Host: localhost\r\nX: a\rb\r\n",
+    "Host: localhost\r\nno colon\r\n",
+    "Host: localhost\r\n: no name\r\n",
+    "Host: localhost\r\nX y: z\r\n",
 ];
 
 #[test]
@@ -197,15 +202,15 @@ fn what_is_not_http_1_is_400_and_the_end() {
     let bytes: &[&[u8]] = &[
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET /health HTTP/2\r\nHost: t\r\n\r\n",
-        b"GET /health HTTP/0.9\r\nHost: t\r\n\r\n",
-        b"GET /health HTTP/1.10\r\nHost: t\r\n\r\n",
-        b"GET /health http/1.1\r\nHost: t\r\n\r\n",
+        b"GET /health HTTP/2\r\nHost: localhost\r\n\r\n",
+        b"GET /health HTTP/0.9\r\nHost: localhost\r\n\r\n",
+        b"GET /health HTTP/1.10\r\nHost: localhost\r\n\r\n",
+        b"GET /health http/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /health\r\n\r\n",
-        b"GET /he alth HTTP/1.1\r\nHost: t\r\n\r\n",
+        b"GET /he alth HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET\r\n\r\n",
-        b"G\0T / HTTP/1.1\r\nHost: t\r\n\r\n",
-        b"GET /\0 HTTP/1.1\r\nHost: t\r\n\r\n",
+        b"G\0T / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /\0 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\xff\xfe\xfd\xfc\r\n\r\n",
         b"{\"jsonrpc\":\"2.0\"}\r\n\r\n",
         b"\0\0\0\0\0\0\0\0",
@@ -256,12 +261,12 @@ fn an_absurd_length_costs_nothing_and_is_413() {
     {
         let mut client = Client::connect(addr);
         client.send(format!(
-            "POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\nsome of it"
+            "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\nsome of it"
         ));
         assert_eq!(client.answer().status, 413, "{length}");
         let mut client = Client::connect(addr);
         client.send(format!(
-            "POST /nothing HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\nsome of it"
+            "POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\nsome of it"
         ));
         assert_eq!(client.answer().status, 404, "{length}");
     }
@@ -280,7 +285,7 @@ fn is_400_and_the_end(addr: SocketAddr, bytes: impl AsRef<[u8]>) {
     let bytes = bytes.as_ref();
     let shown = String::from_utf8_lossy(bytes);
     let mut client = Client::connect(addr);
-    client.send([bytes, b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n"].concat());
+    client.send([bytes, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"].concat());
     let answer = client.answer();
     assert_eq!(answer.status, 400, "{shown:?}");
     assert_eq!(answer.header("connection"), Some("close"), "{shown:?}");

@@ -4,6 +4,7 @@
 
 mod table;
 
+use crate::access;
 use crate::chat::OWN_MODEL;
 use crate::host::Backend;
 use crate::host::create_message::Preferences;
@@ -70,7 +71,7 @@ pub struct Config {
     pub keep_alive: Duration,
     pub responses_stored: usize,
     pub responses_age: Duration,
-    pub cors_origin: Option<String>,
+    pub access: access::Settings,
     pub health_verbose: bool,
     /// Claude Code says so of the processes that it starts.
     pub in_claude_code: bool,
@@ -123,7 +124,7 @@ impl Default for Config {
             keep_alive: Duration::from_secs(10),
             responses_stored: 100,
             responses_age: Duration::from_secs(60 * 60),
-            cors_origin: None,
+            access: access::Settings::default(),
             health_verbose: false,
             in_claude_code: false,
             chunk: None,

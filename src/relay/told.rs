@@ -11,7 +11,8 @@ use std::fmt;
 impl Trip<'_> {
     /// Logs the request, and its text below.
     pub(super) fn rx(&self, text: impl FnOnce(&mut Rows)) {
-        let Trip { id, client, endpoint, model, .. } = self;
+        let Trip { visit, client, endpoint, model, .. } = self;
+        let id = visit.id;
         let stream = if self.stream { " stream" } else { "" };
         let head = format_args!("{id} {client} POST {} model={model}{stream}", endpoint.path);
         self.relay.log.rx(head, text);
@@ -22,7 +23,8 @@ impl Trip<'_> {
         let millis = self.started.elapsed().as_millis();
         let way = self.way.get().unwrap_or("-");
         let stream = if self.stream { " stream" } else { "" };
-        let Trip { id, client, model, .. } = self;
+        let Trip { visit, client, model, .. } = self;
+        let id = visit.id;
         let head = format_args!(
             "{id} {client} {status} {millis}ms model={model} backend={way}{stream} {more}"
         );
@@ -32,7 +34,7 @@ impl Trip<'_> {
     pub(super) fn note(&self, kind: Kind, content: &str, meta: &[(&'static str, &str)]) {
         self.relay.ring.push(&Note {
             kind,
-            id: Some(self.id),
+            id: Some(self.visit.id),
             stream: Some(self.stream),
             source: "http",
             input: self.endpoint.path,

@@ -17,7 +17,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Serves one connection to its end.
-pub fn serve(place: &Place, limits: &Limits, service: &dyn Service) {
+pub fn serve<S: Service>(place: &Place, limits: &Limits, service: &S) {
     let stream = place.stream();
     let Ok(peer) = stream.peer_addr() else { return };
     let ready = stream
@@ -48,13 +48,13 @@ pub fn serve(place: &Place, limits: &Limits, service: &dyn Service) {
 }
 
 /// Serves one request; `Ok(false)` when the connection is to be closed after it.
-fn one(
+fn one<S: Service>(
     place: &Place,
     stream: &TcpStream,
     reader: &mut Reader,
     out: &mut Vec<u8>,
     limits: &Limits,
-    service: &dyn Service,
+    service: &S,
     peer: IpAddr,
 ) -> Result<bool, Stop> {
     reader.wait_head(stream, limits, peer)?;
@@ -70,8 +70,8 @@ fn one(
     if place.is_stopping() {
         return Err(Refusal::Stopping.into());
     }
-    let _permit = match service.admit(&head) {
-        Ok(permit) => permit,
+    let visit = match service.admit(&head) {
+        Ok(visit) => visit,
         Err(response) => {
             // An answer now, and a body nobody reads: only closing keeps the two apart.
             let Some(body) = reader.whole_body(&facts) else {
@@ -106,7 +106,7 @@ fn one(
     let mut ahead = Vec::new();
     let mut writer = Writer::new(stream, &mut ahead, facts, out);
     // A bug met by one request must not take the other connections with it.
-    let handled = catch_unwind(AssertUnwindSafe(|| service.handle(&request, &mut writer)));
+    let handled = catch_unwind(AssertUnwindSafe(|| service.handle(&request, visit, &mut writer)));
     if handled.is_err() && writer.is_fresh() {
         // Should even this fail, the connection is closed below.
         let _ = writer.respond(&service.refuse(Refusal::Bug, Some(&request.head)));

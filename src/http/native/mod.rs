@@ -67,11 +67,11 @@ impl Server {
     ///
     /// # Errors
     /// Only when no thread can be started.
-    pub fn start(
+    pub fn start<S: Service>(
         host: &str,
         port: u16,
         limits: Limits,
-        service: Arc<dyn Service>,
+        service: Arc<S>,
     ) -> io::Result<Self> {
         let places = Places::new(limits.connections);
         let (stop, stopped) = bounded(0);
@@ -144,11 +144,11 @@ pub(super) fn state_of(bound: &io::Result<Vec<TcpListener>>) -> State {
 }
 
 /// The accepting thread: waits for the port, then accepts until the order to stop.
-fn run(
+fn run<S: Service>(
     address: &(String, u16),
     first: io::Result<Vec<TcpListener>>,
     state: &Mutex<State>,
-    pool: &Pool,
+    pool: &Pool<S>,
     stopped: &Receiver<()>,
 ) {
     let is_stopped = || stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected);
@@ -245,15 +245,15 @@ pub(super) fn wake(address: &SocketAddr) {
 }
 
 /// The threads that serve connections.
-struct Pool {
+struct Pool<S> {
     places: Places,
     limits: Arc<Limits>,
-    service: Arc<dyn Service>,
+    service: Arc<S>,
     hand_over: (Sender<Place>, Receiver<Place>),
 }
 
-impl Pool {
-    fn new(places: Places, limits: Limits, service: Arc<dyn Service>) -> Self {
+impl<S: Service> Pool<S> {
+    fn new(places: Places, limits: Limits, service: Arc<S>) -> Self {
         // Without a buffer: a send succeeds only if a thread is waiting in this very moment.
         Pool { places, limits: Arc::new(limits), service, hand_over: bounded(0) }
     }

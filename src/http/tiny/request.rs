@@ -3,7 +3,7 @@
 //! end, so that the next request is found, for as long as the client takes.
 
 use super::super::native::head::{Facts, Framing, Parsed, split};
-use super::super::{Head, Limits, Permit, Refusal, Request, Responder, Response, Service};
+use super::super::{Head, Limits, Refusal, Request, Responder, Response, Service};
 use super::writer::Writer;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,43 +11,43 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tiny_http::{Header, Response as Answer};
 
 /// Serves one request, or tells its client why not, where that is certain already.
-pub fn serve(
+pub fn serve<S: Service>(
     mut sent: tiny_http::Request,
     refusal: Option<Refusal>,
     limits: &Limits,
-    service: &dyn Service,
+    service: &S,
 ) {
     let kept = Kept::of(&sent);
-    let (permit, body, facts) = match prepare(&mut sent, &kept, refusal, limits, service) {
+    let (visit, body, facts) = match prepare(&mut sent, &kept, refusal, limits, service) {
         Ok(prepared) => prepared,
         Err(response) => return refuse(sent, &kept, &response, limits),
     };
     let request = Request { head: kept.head(), body: &body };
-    let mut writer = Writer::new(sent.into_writer(), facts, permit);
+    let mut writer = Writer::new(sent.into_writer(), facts);
     // A bug met by one request must not take the others with it.
-    let handled = catch_unwind(AssertUnwindSafe(|| service.handle(&request, &mut writer)));
+    let handled = catch_unwind(AssertUnwindSafe(|| service.handle(&request, visit, &mut writer)));
     if handled.is_err() && writer.is_fresh() {
         let _ = writer.respond(&service.refuse(Refusal::Bug, Some(&request.head)));
     }
 }
 
-/// The permit, the whole body and what its head says, or why there is none of it.
-fn prepare(
+/// The visit, the whole body and what its head says, or why there is none of it.
+fn prepare<S: Service>(
     sent: &mut tiny_http::Request,
     kept: &Kept,
     refusal: Option<Refusal>,
     limits: &Limits,
-    service: &dyn Service,
-) -> Result<(Permit, Vec<u8>, Facts), Response> {
+    service: &S,
+) -> Result<(S::Visit, Vec<u8>, Facts), Response> {
     let head = kept.head();
     let refused = |refusal| service.refuse(refusal, Some(&head));
     if let Some(refusal) = refusal {
         return Err(refused(refusal));
     }
     let facts = kept.facts(limits).map_err(refused)?;
-    let permit = service.admit(&head)?;
+    let visit = service.admit(&head)?;
     let body = read_body(sent, &facts, limits).map_err(refused)?;
-    Ok((permit, body, facts))
+    Ok((visit, body, facts))
 }
 
 fn read_body(
