@@ -2,6 +2,12 @@
 
 pub mod cidr;
 pub mod rate;
+pub mod shared_file;
+pub mod token;
+pub mod token_file;
+pub mod token_json;
+pub mod tokens;
+pub mod usage;
 
 use crate::exchange::Tenant;
 use crate::http::{Head, Headers};
