@@ -1,6 +1,7 @@
 //! The wiring: makes the rooms, joins them, and runs until the host goes.
 
 use crate::access::Access;
+use crate::access::tokens::Tokens;
 use crate::chat::{Failure, FailureKind};
 use crate::config::{Color, Config};
 use crate::control::Control;
@@ -97,9 +98,10 @@ pub fn serve(mut config: Config) -> io::Result<()> {
         in_claude_code: config.in_claude_code,
     });
     let ring = Arc::new(Ring::new(config.events));
+    let tokens = Tokens::start(None, report.clone())?;
     // Whoever listens under a name is asked for by it.
     config.access.sites.names.push(config.host.to_ascii_lowercase());
-    let access = Arc::new(Access::new(config.api_key.as_deref(), config.access));
+    let access = Arc::new(Access::new(config.api_key.as_deref(), tokens.clone(), config.access));
     let control = Arc::new(Control::new(
         exchange.clone(),
         access.clone(),
@@ -139,6 +141,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
         control: control.clone(),
         outbox: outbox.clone(),
         log: log.clone(),
+        tokens,
     };
     stop.on_signal()?;
     if config.auto_start {
@@ -174,6 +177,7 @@ struct Stop {
     control: Arc<Control>,
     outbox: Outbox,
     log: Log,
+    tokens: Arc<Tokens>,
 }
 
 impl Stop {
@@ -185,6 +189,7 @@ impl Stop {
         // A host that is going may choke on being told of requests that it will not answer.
         self.outbox.close();
         self.control.stop(&Failure::new(FailureKind::Unavailable, why));
+        self.tokens.close(Duration::from_millis(300));
         self.log.flush(Duration::from_millis(300));
         std::process::exit(0)
     }

@@ -83,7 +83,7 @@ impl Control {
         }
         state.port = port.unwrap_or(state.port);
         let reach = reach(&state.host);
-        if reach == Reach::Others && !self.access.has_key() {
+        if reach == Reach::Others && !self.access.has_keys() {
             let said = format!(
                 "HTTP is not started: other machines could reach {:?} and ask the model without a \
                  key. Set MODELTAP_API_KEY or make a token with \"modeltap token add NAME\", and \

@@ -2,6 +2,8 @@
 
 use crate::access::Access;
 use crate::access::caller::Caller;
+use crate::access::refused::Refused;
+use crate::access::token::Scope;
 use crate::api::error::{ApiError, Dialect, INVALID, SERVER};
 use crate::api::{Route, messages, models, responses};
 use crate::chat::{Failure, FailureKind};
@@ -60,7 +62,7 @@ impl Routes {
         let mut health = json!({"status": "ok"});
         if self.health_verbose {
             let status = self.control.status();
-            health = status.to_json(self.relay.timeout(), self.access.has_key());
+            health = status.to_json(self.relay.timeout(), self.access.asks_for_keys());
             health["status"] = "ok".into();
             health["service"] = env!("CARGO_PKG_NAME").into();
             health["version"] = env!("CARGO_PKG_VERSION").into();
@@ -78,8 +80,9 @@ impl Routes {
         }
     }
 
-    fn list(&self, head: &Head) -> Result<Response, ApiError> {
-        let names = self.models();
+    fn list(&self, head: &Head, visit: &Visit) -> Result<Response, ApiError> {
+        let mut names = self.models();
+        names.retain(|name| visit.caller.may_ask(name));
         let list = match dialect_of(head) {
             Dialect::OpenAi => models::list(&names, self.started),
             Dialect::Anthropic => models::page(&names, self.started, head.query)?,
@@ -104,9 +107,10 @@ impl Routes {
         Ok(Response::json(200, responses::input_items(&kept, ascending)))
     }
 
-    fn model(&self, id: &str, dialect: Dialect) -> Result<Response, ApiError> {
+    fn model(&self, id: &str, dialect: Dialect, visit: &Visit) -> Result<Response, ApiError> {
         let id = models::decode(id).ok_or_else(|| ApiError::no_model(id))?;
         match self.models().contains(&id) {
+            true if !visit.caller.may_ask(&id) => Err(api_error(&Refused::Model(id))),
             true => Ok(Response::json(200, models::one(&id, self.started, dialect))),
             false => Err(ApiError::no_model(&id)),
         }
@@ -128,8 +132,8 @@ impl Routes {
             Route::Ask(endpoint) => Err(ApiError::not_found(endpoint.path)),
             Route::CountTokens => messages::count_tokens(request.body)
                 .map(|count| Response::json(200, count).with("x-mcp-usage", "estimated")),
-            Route::Models => self.list(head),
-            Route::Model(id) => self.model(id, dialect_of(head)),
+            Route::Models => self.list(head, visit),
+            Route::Model(id) => self.model(id, dialect_of(head), visit),
             Route::Hello => Ok(Response::json(200, br#"{"message":"hello"}"#.to_vec())),
             Route::Stored(id) => self.stored(head.method, id, visit),
             Route::StoredInput(id) => self.stored_input(id, head.query, visit),
@@ -164,9 +168,9 @@ impl Service for Routes {
             return Err(response.with("Allow", route.allow()));
         }
         let address = self.access.address(head);
-        let caller = match route.is_guarded() && head.method != "OPTIONS" {
-            true => self.access.identify(head, address),
-            false => Ok(Caller::Anybody(0)),
+        let caller = match scope_of(route) {
+            Some(scope) if head.method != "OPTIONS" => self.access.identify(head, address, scope),
+            _ => Ok(Caller::Anybody(0)),
         };
         let caller = match caller {
             Ok(caller) => caller,
@@ -240,6 +244,21 @@ impl Service for Routes {
     fn report(&self, problem: &str) {
         self.relay.log.report(problem);
     }
+}
+
+/// What a token must be for on this route; `None` where no key is asked for.
+fn scope_of(route: Route) -> Option<Scope> {
+    Some(match route {
+        Route::Ask(endpoint) => match endpoint.path {
+            "/v1/messages" => Scope::Messages,
+            "/v1/responses" => Scope::Responses,
+            _ => Scope::Chat,
+        },
+        Route::CountTokens => Scope::Messages,
+        Route::Stored(_) | Route::StoredInput(_) => Scope::Responses,
+        Route::Models | Route::Model(_) => Scope::Models,
+        Route::Hello | Route::Health | Route::Ready => return None,
+    })
 }
 
 /// The dialect that a client expects on a path that is no endpoint, or that it may not use.

@@ -3,6 +3,7 @@
 
 use crate::access::caller::Caller;
 use crate::access::limits::Inside;
+use crate::chat::Usage;
 use crate::exchange::CallId;
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -17,24 +18,42 @@ pub struct Visit {
     pub caller: Caller,
     /// From where.
     pub address: IpAddr,
-    held: RefCell<(Option<Place>, Option<Inside>)>,
+    held: RefCell<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    _place: Option<Place>,
+    inside: Option<Inside>,
+    /// Whether it goes to the model, and so is counted.
+    counts: bool,
 }
 
 impl Visit {
     /// A visit with its place, if it needs one.
     pub fn new(caller: Caller, address: IpAddr, place: Option<Place>) -> Self {
-        Visit { id: CallId::random(), caller, address, held: RefCell::new((place, None)) }
+        Visit {
+            id: CallId::random(),
+            caller,
+            address,
+            held: RefCell::new(Held { _place: place, ..Held::default() }),
+        }
     }
 
-    /// Holds what a limit counts.
-    pub fn hold(&self, inside: Inside) {
-        self.held.borrow_mut().1 = Some(inside);
+    /// Notes that it has passed all limits, with its place in those that are limited.
+    pub fn enters(&self, inside: Option<Inside>) {
+        let mut held = self.held.borrow_mut();
+        held.counts = true;
+        held.inside = inside;
     }
 
-    /// Gives back what is counted: just before the end of the answer leaves, since the client's next
-    /// request may overtake us from then on.
-    pub fn leave(&self) {
-        self.held.take();
+    /// Counts what it took of its caller's limits and gives back its places: just before the end of
+    /// the answer leaves, since the client's next request may overtake us from then on.
+    pub fn ends(&self, usage: Usage, failed: bool) {
+        let held = self.held.take();
+        if held.counts {
+            self.caller.count(usage.prompt, usage.completion, failed);
+        }
     }
 }
 
@@ -62,9 +81,14 @@ impl Places {
         Some(Place(self.taken.clone()))
     }
 
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// How many are free.
     pub fn free(&self) -> usize {
-        self.bound.saturating_sub(self.taken.load(Ordering::Relaxed))
+        self.bound.saturating_sub(self.taken())
     }
 }
 

@@ -2,11 +2,12 @@
 //! when, or stands in line for it, one line for each caller.
 
 use super::rate::Rate;
+use super::usage::{Day, Used};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often somebody in line looks whether his client is still there.
 const TICK: Duration = Duration::from_secs(1);
@@ -26,17 +27,6 @@ pub struct Allowance {
     pub requests: Option<u64>,
     /// Tokens of prompts and answers in a day.
     pub tokens_per_day: Option<u64>,
-}
-
-/// What a caller has had.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Used {
-    /// Requests that have ended, in all.
-    pub requests: u64,
-    /// Tokens of prompts and answers since the day began.
-    pub day_tokens: u64,
-    /// Until the next day begins.
-    pub day_left: Duration,
 }
 
 /// One limit, how much of it is left, and when it is whole again.
@@ -280,7 +270,7 @@ impl State {
         if let Some(most) = allowance.tokens_per_day
             && used.day_tokens >= most
         {
-            return over(Barrier::Day(most), used.day_left);
+            return over(Barrier::Day(most), Day::left(SystemTime::now()));
         }
         if let Some(rate) = allowance.rate {
             let room = rate.unit.time().saturating_sub(rate.interval());
@@ -320,7 +310,7 @@ impl State {
         let tokens = allowance.tokens_per_day.map(|limit| Budget {
             limit,
             remaining: limit.saturating_sub(used.day_tokens),
-            reset: Some(used.day_left),
+            reset: Some(Day::left(SystemTime::now())),
         });
         // Of two limits the one that is nearer.
         let requests = match (by_rate, in_all) {
@@ -328,5 +318,112 @@ impl State {
             (a, b) => a.or(b),
         };
         Standing { requests, tokens }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowance(rate: &str) -> Allowance {
+        Allowance { rate: Some(rate.parse().unwrap()), ..Allowance::default() }
+    }
+
+    /// What stands in the way of one more after so many seconds, and when not any more.
+    fn barrier(state: &State, allowance: &Allowance, start: Instant, after: f64) -> Option<f64> {
+        let now = start + Duration::from_secs_f64(after);
+        let over = state.barrier(allowance, &Used::default(), now)?;
+        Some(over.retry_after.as_secs_f64())
+    }
+
+    #[test]
+    fn all_of_a_rate_may_come_at_once_and_then_comes_back_one_by_one() {
+        let (mut state, start, rate) = (State::default(), Instant::now(), allowance("6/min"));
+        for left in (0..6).rev() {
+            assert_eq!(barrier(&state, &rate, start, 0.0), None);
+            let standing = state.admit(&rate, &Used::default(), start).requests.unwrap();
+            assert_eq!((standing.limit, standing.remaining), (6, left));
+        }
+        assert_eq!(barrier(&state, &rate, start, 0.0), Some(10.0));
+        assert_eq!(barrier(&state, &rate, start, 9.5), Some(0.5));
+        assert_eq!(barrier(&state, &rate, start, 10.0), None);
+        state.admit(&rate, &Used::default(), start + Duration::from_secs(10));
+        assert_eq!(barrier(&state, &rate, start, 10.0), Some(10.0));
+        assert_eq!(barrier(&state, &rate, start, 1e6), None);
+        // A smaller rate since: no longer than it would take by itself.
+        assert_eq!(barrier(&state, &allowance("1/s"), start, 10.0), Some(1.0));
+    }
+
+    #[test]
+    fn the_nearest_limit_is_told() {
+        let now = Instant::now();
+        let all = Allowance {
+            rate: Some("9/s".parse().unwrap()),
+            concurrent: Some(3),
+            requests: Some(5),
+            tokens_per_day: Some(100),
+        };
+        for (inside, requests, day_tokens, expected) in [
+            (0, 0, 0, None),
+            (3, 0, 0, Some(Barrier::Concurrent(3))),
+            (2, 3, 0, Some(Barrier::Requests(5))),
+            (0, 5, 100, Some(Barrier::Requests(5))),
+            (0, 4, 100, Some(Barrier::Day(100))),
+            (0, 4, 99, None),
+        ] {
+            let state = State { inside, ..State::default() };
+            let used = Used { requests, day_tokens };
+            let barrier = state.barrier(&all, &used, now).map(|over| over.barrier);
+            assert_eq!(barrier, expected, "{inside} {requests} {day_tokens}");
+            let standing = state.standing(&all, &used, now);
+            let left = 5_u64.saturating_sub(requests + inside as u64);
+            assert_eq!(standing.requests.unwrap().remaining, left);
+            assert_eq!(standing.tokens.unwrap().remaining, 100 - day_tokens);
+        }
+    }
+
+    /// Stands in line at the gate until `until`.
+    fn enter(gate: &Arc<Gate>, until: Option<Instant>, room: bool) -> Result<Inside, Barred> {
+        let one = Allowance { concurrent: Some(1), ..Allowance::default() };
+        let mut patience = Patience { until, has_room: &|_| room, is_gone: &mut || false };
+        gate.enter(&one, &Used::default, &mut patience).map(|(inside, _)| inside)
+    }
+
+    #[test]
+    fn who_waits_goes_in_by_turns_and_who_may_not_is_refused_at_once() {
+        let gate = Arc::new(Gate::default());
+        let inside = enter(&gate, None, true).unwrap();
+        assert!(matches!(enter(&gate, None, true), Err(Barred::Over(_))));
+        let later = Instant::now() + Duration::from_secs(60);
+        assert!(matches!(enter(&gate, Some(later), false), Err(Barred::Over(_))));
+        let (came, order) = crossbeam_channel::unbounded();
+        let waiting: Vec<_> = (0..3)
+            .map(|number| {
+                let (own, came) = (gate.clone(), came.clone());
+                let thread = thread::spawn(move || {
+                    let _inside = enter(&own, Some(later), true).unwrap();
+                    came.send(number).unwrap();
+                });
+                // Each is in line before the next one comes.
+                while gate.state().line.len() <= number {
+                    thread::yield_now();
+                }
+                thread
+            })
+            .collect();
+        assert!(order.is_empty());
+        drop(inside);
+        waiting.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(order.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(gate.is_idle(Instant::now()));
+    }
+
+    #[test]
+    fn who_has_waited_in_vain_leaves_the_line() {
+        let gate = Arc::new(Gate::default());
+        let _inside = enter(&gate, None, true).unwrap();
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert!(matches!(enter(&gate, Some(soon), true), Err(Barred::Over(_))));
+        assert!(gate.state().line.is_empty());
     }
 }

@@ -6,14 +6,20 @@ mod failures;
 pub mod limits;
 pub mod rate;
 pub mod refused;
+pub mod shared_file;
 pub mod sites;
+pub mod token;
+pub mod token_file;
+pub mod token_json;
+pub mod tokens;
+pub mod usage;
 
 use crate::http::{Head, Headers};
 use caller::Caller;
 use cidr::Cidr;
 use failures::Failures;
 use hmac_sha256::HMAC;
-use limits::{Allowance, Barred, Gate, Inside, Patience, Standing, Used};
+use limits::{Allowance, Barred, Gate, Inside, Patience, Standing};
 use rate::Rate;
 use refused::Refused;
 use sites::Sites;
@@ -21,7 +27,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+use token::{Scope, State};
+use tokens::{Holder, Tokens};
+use usage::Used;
 use uuid::Uuid;
 
 /// The most addresses without a token whose rate is counted by itself; those beyond share one.
@@ -40,12 +49,20 @@ pub struct Settings {
     pub wait: Duration,
 }
 
+/// The key of the settings.
+#[derive(Clone)]
+struct Key {
+    hash: [u8; 32],
+    fingerprint: Arc<str>,
+}
+
 /// The guard.
 pub struct Access {
     /// Random for this process: a stolen hash tells nothing, and comparing hashes under it leaks
     /// nothing about the key.
     salt: [u8; 16],
-    key: RwLock<Option<[u8; 32]>>,
+    key: RwLock<Option<Key>>,
+    tokens: Arc<Tokens>,
     /// Whether other machines can reach us: nobody gets in without a key then.
     exposed: AtomicBool,
     failures: Failures,
@@ -55,11 +72,12 @@ pub struct Access {
 }
 
 impl Access {
-    /// A guard that asks for `key`, if there is one.
-    pub fn new(key: Option<&str>, settings: Settings) -> Self {
+    /// A guard that asks for `key`, if there is one, or for one of `tokens`, if there are any.
+    pub fn new(key: Option<&str>, tokens: Arc<Tokens>, settings: Settings) -> Self {
         let access = Access {
             salt: *Uuid::new_v4().as_bytes(),
             key: RwLock::default(),
+            tokens,
             exposed: AtomicBool::new(false),
             failures: Failures::default(),
             gates: Mutex::default(),
@@ -71,18 +89,31 @@ impl Access {
 
     /// Asks for another key from now on, or for none.
     pub fn set_key(&self, key: Option<&str>) {
-        let hash = key.map(|key| self.hash(key));
-        *self.key.write().unwrap_or_else(PoisonError::into_inner) = hash;
+        let key = key.map(|key| {
+            let hash = self.hash(key);
+            Key { hash, fingerprint: token::fingerprint(&hash).into() }
+        });
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
     }
 
-    /// Whether keys are asked for.
-    pub fn has_key(&self) -> bool {
-        self.key().is_some()
+    /// Whether a key or token is asked for.
+    pub fn asks_for_keys(&self) -> bool {
+        self.key().is_some() || self.tokens.are_asked_for() || self.is_exposed()
+    }
+
+    /// Whether there is any key or token to ask for.
+    pub fn has_keys(&self) -> bool {
+        self.key().is_some() || self.tokens.are_asked_for()
     }
 
     /// What may be told of the key: some digits of its hash, others at each start of the process.
-    pub fn fingerprint(&self) -> Option<String> {
-        self.key().map(|hash| short(&hash))
+    pub fn fingerprint(&self) -> Option<Arc<str>> {
+        self.key().map(|key| key.fingerprint)
+    }
+
+    /// How many tokens are listed, whatever their state.
+    pub fn tokens(&self) -> usize {
+        self.tokens.count()
     }
 
     /// Says whether other machines can reach us from now on.
@@ -94,8 +125,8 @@ impl Access {
         self.exposed.load(Ordering::Relaxed)
     }
 
-    fn key(&self) -> Option<[u8; 32]> {
-        *self.key.read().unwrap_or_else(PoisonError::into_inner)
+    fn key(&self) -> Option<Key> {
+        self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn hash(&self, key: &str) -> [u8; 32] {
@@ -138,55 +169,76 @@ impl Access {
         address
     }
 
-    /// Who asks from this address.
+    /// Who asks from this address for a route of this scope.
     ///
     /// # Errors
-    /// What is wrong with his key.
-    pub fn identify(&self, head: &Head, address: IpAddr) -> Result<Caller, Refused> {
+    /// What is wrong with his key, or what his token is not for.
+    pub fn identify(&self, head: &Head, address: IpAddr, scope: Scope) -> Result<Caller, Refused> {
         let given = bearer(head).or_else(|| head.header("x-api-key"));
-        let wanted = self.key();
-        let is_open = wanted.is_none() && !self.is_exposed();
-        let hash = given.map(|key| self.hash(key));
-        if is_open {
-            return Ok(Caller::Anybody(hash.map_or(0, |hash| number(&hash))));
+        if !self.asks_for_keys() {
+            return Ok(Caller::Anybody(given.map_or(0, |key| number(&self.hash(key)))));
         }
-        let hash = hash.ok_or(Refused::NoKey)?;
-        let now = Instant::now();
-        let slowed = self.failures.is_slowed(address, now);
-        if let Some(time) = slowed
-            && !self.failures.was_good(address, number(&hash))
-        {
-            return Err(Refused::WrongKeys(time));
+        let given = given.ok_or(Refused::NoKey)?;
+        if let Some(holder) = self.tokens.find(given) {
+            let key = number(&holder.token.hash);
+            self.recognise(address, key)?;
+            let caller = admit(holder, address, scope)?;
+            self.failures.good_key(address, key);
+            return Ok(caller);
         }
-        if wanted != Some(hash) {
-            self.failures.wrong_key(address, now);
-            return Err(Refused::UnknownKey);
+        let hash = self.hash(given);
+        self.recognise(address, number(&hash))?;
+        match self.key().filter(|key| key.hash == hash) {
+            Some(key) => {
+                self.failures.good_key(address, number(&hash));
+                Ok(Caller::Admin(key.fingerprint))
+            }
+            None => {
+                self.failures.wrong_key(address, Instant::now());
+                Err(Refused::UnknownKey)
+            }
         }
-        self.failures.good_key(address, number(&hash));
-        Ok(Caller::Admin)
+    }
+
+    /// Refuses a key that was not good here before, be it good or not, after too many wrong ones.
+    fn recognise(&self, address: IpAddr, key: u64) -> Result<(), Refused> {
+        match self.failures.is_slowed(address, Instant::now()) {
+            Some(time) if !self.failures.was_good(address, key) => Err(Refused::WrongKeys(time)),
+            _ => Ok(()),
+        }
     }
 
     /// Lets a request for the model in, when its caller may have one more: at once, or after a wait.
-    /// `has_room` tells whether one more of this caller may wait where so many of his do.
+    /// `has_room` tells whether one more of this caller may wait where so many of his do. `None`:
+    /// nothing of him is limited.
     ///
     /// # Errors
     /// A limit, or the client has left.
     pub fn enter(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         address: IpAddr,
         has_room: &dyn Fn(usize) -> bool,
         is_gone: &mut dyn FnMut() -> bool,
     ) -> Result<Option<(Inside, Standing)>, Barred> {
-        let allowance = Allowance { rate: self.settings.rate, ..Allowance::default() };
+        let allowance = match caller {
+            Caller::Token(holder) => holder.token.allowance(),
+            _ => Allowance { rate: self.settings.rate, ..Allowance::default() },
+        };
         if !allowance.is_limited() {
             return Ok(None);
         }
         let wait = self.settings.wait;
         let until = (!wait.is_zero()).then(|| Instant::now() + wait);
-        let gate = self.gate_of(address);
         let mut patience = Patience { until, has_room, is_gone };
-        gate.enter(&allowance, &Used::default, &mut patience).map(Some)
+        let entered = match caller {
+            Caller::Token(holder) => {
+                let used = || holder.meter.used(SystemTime::now());
+                holder.meter.gate.enter(&allowance, &used, &mut patience)
+            }
+            _ => self.gate_of(address).enter(&allowance, &Used::default, &mut patience),
+        };
+        entered.map(Some)
     }
 
     /// The door of an address.
@@ -203,9 +255,21 @@ impl Access {
     }
 }
 
-/// Some digits of a hash.
-fn short(hash: &[u8; 32]) -> String {
-    hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+/// What a token's holder may, who comes from this address for a route of this scope.
+fn admit(holder: Arc<Holder>, address: IpAddr, scope: Scope) -> Result<Caller, Refused> {
+    let token = &holder.token;
+    match token.state(SystemTime::now()) {
+        State::Revoked(when) => return Err(Refused::Revoked(when)),
+        State::Expired(when) => return Err(Refused::Expired(when)),
+        State::Good => {}
+    }
+    if !token.may_come_from(address) {
+        return Err(Refused::Address(address));
+    }
+    match token.may_use(scope) {
+        true => Ok(Caller::Token(holder)),
+        false => Err(Refused::Route(scope)),
+    }
 }
 
 fn number(hash: &[u8; 32]) -> u64 {

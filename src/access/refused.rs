@@ -1,6 +1,7 @@
 //! Why a request is not let in, in words that say what to do. No key is ever among them.
 
 use super::limits::{Barrier, Over};
+use super::token::Scope;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -19,7 +20,7 @@ pub enum Refused {
     /// So many wrong keys came from this address that no other is looked at for a while.
     WrongKeys(Duration),
     /// The token is not for this route, which has this scope.
-    Route(&'static str),
+    Route(Scope),
     /// The token is not for this model.
     Model(String),
     /// The token is not for this address.
@@ -103,7 +104,7 @@ impl fmt::Display for Refused {
                  are looked at now",
             ),
             Refused::Route(scope) => {
-                write!(f, "the token is not for this route: it lacks the scope {scope:?}")
+                write!(f, "the token is not for this route: it lacks the scope {scope}")
             }
             Refused::Model(model) => write!(
                 f,

@@ -14,7 +14,7 @@ use crate::access::limits::Barred;
 use crate::access::refused::Refused;
 use crate::api::error::ApiError;
 use crate::api::{Context, Encoder, Endpoint, Parsed};
-use crate::chat::{Ask, Choice, Failure, FailureKind, Format};
+use crate::chat::{Ask, Choice, Failure, FailureKind, Format, Usage};
 use crate::config::Pacing;
 use crate::exchange::{CallId, Ended, Exchange, Tenant};
 use crate::host::schema::{self, Misfit};
@@ -130,7 +130,10 @@ impl Relay {
             relay: self,
             endpoint,
             visit,
-            client: format!("{} {agent:?}", visit.address),
+            client: match visit.caller.label() {
+                None => format!("{} {agent:?}", visit.address),
+                Some((name, _)) => format!("{} {agent:?} key={name}", visit.address),
+            },
             started: Instant::now(),
             model: "-".into(),
             stream: false,
@@ -170,16 +173,19 @@ impl<'a> Trip<'a> {
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
         self.received(&parsed.ask);
-        if let Err(barred) = self.enter(&mut common, responder) {
-            return match barred {
-                Barred::Over(over) => {
-                    self.fail(&api_error(&Refused::Over(over)), common, responder)
-                }
-                Barred::Gone => {
-                    self.left(&self.nothing(parsed));
-                    Err(io::ErrorKind::BrokenPipe.into())
-                }
-            };
+        if !self.visit.caller.may_ask(&self.model) {
+            let refused = Refused::Model(self.model.clone());
+            return self.fail(&api_error(&refused), common, responder);
+        }
+        match self.enter(&mut common, responder) {
+            Ok(()) => {}
+            Err(Barred::Over(over)) => {
+                return self.fail(&api_error(&Refused::Over(over)), common, responder);
+            }
+            Err(Barred::Gone) => {
+                self.left(&self.nothing(parsed));
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
         }
         match self.ask(parsed, responder) {
             Ok(mut asked) => self.carry(parsed, &mut asked, common, responder),
@@ -188,6 +194,7 @@ impl<'a> Trip<'a> {
                 self.fail(&error, common, responder)
             }
             Err(Broken::Gone(e)) => {
+                self.visit.ends(Usage::default(), true);
                 self.left(&self.nothing(parsed));
                 Err(e)
             }
@@ -212,9 +219,7 @@ impl<'a> Trip<'a> {
         if let Some(standing) = standing {
             common.extend(standing_headers(self.endpoint.dialect, standing));
         }
-        if let Some((inside, _)) = entered? {
-            visit.hold(inside);
-        }
+        visit.enters(entered?.map(|(inside, _)| inside));
         Ok(())
     }
 
@@ -293,16 +298,18 @@ impl<'a> Trip<'a> {
                 asked.close(how, &failure.message);
                 let error = ApiError::of_failure(&failure, self.way.get());
                 if !answer.begun {
+                    self.visit.ends(answer.usage(), true);
                     return self.fail(&error, common, responder);
                 }
                 self.failed(&error);
                 let mut out = Vec::new();
                 parsed.encoder.error(&error, &mut out);
-                self.visit.leave();
+                self.visit.ends(answer.usage(), true);
                 responder.end(&out)
             }
             Err(Broken::Gone(e)) => {
                 asked.close(Ended::Cancelled, "the client went away");
+                self.visit.ends(answer.usage(), true);
                 self.left(answer);
                 Err(e)
             }
@@ -340,7 +347,7 @@ impl<'a> Trip<'a> {
         if let Some(way) = self.way.get() {
             response.headers.push(("x-mcp-backend", way.into()));
         }
-        self.visit.leave();
+        self.visit.ends(Usage::default(), true);
         responder.respond(&response)
     }
 }

@@ -43,7 +43,7 @@ impl Trip<'_> {
         self.relay.keep(&mut *parsed.encoder, self.visit.caller.owner());
         let mut response = Response::json(200, body);
         response.headers.extend(self.headers(common, answer.host_model.as_deref()));
-        self.visit.leave();
+        self.visit.ends(usage, false);
         responder.respond(&response).map_err(Broken::Gone)?;
         let text = answer.choices.first().map_or("", |choice| choice.text.as_str());
         self.note(Kind::Response, text, &[("backend", self.way.get().unwrap_or_default())]);
@@ -105,7 +105,7 @@ impl Trip<'_> {
                 let usage = answer.usage();
                 encoder.close(&answer.choices, usage, &mut out);
                 self.relay.keep(encoder, self.visit.caller.owner());
-                self.visit.leave();
+                self.visit.ends(usage, false);
                 responder.end(&out).map_err(Broken::Gone)?;
                 self.note(
                     Kind::ResponseDone,

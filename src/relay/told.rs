@@ -45,7 +45,14 @@ impl Trip<'_> {
 
     pub(super) fn received(&self, ask: &Ask) {
         let last = ask.messages.last().and_then(|message| message.texts().last());
-        self.note(Kind::Request, last.unwrap_or_default(), &[("model", &self.model)]);
+        let last = last.unwrap_or_default();
+        match self.visit.caller.label() {
+            None => self.note(Kind::Request, last, &[("model", &self.model)]),
+            Some((name, fingerprint)) => {
+                let meta = [("model", &*self.model), ("key", name), ("fingerprint", &fingerprint)];
+                self.note(Kind::Request, last, &meta);
+            }
+        }
         self.rx(|rows| {
             for message in &ask.messages {
                 let mut mark = format!("{}: ", message.role.as_str());
