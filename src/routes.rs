@@ -2,6 +2,7 @@
 
 use crate::access::Access;
 use crate::api::error::{ApiError, Dialect, INVALID, SERVER};
+use crate::api::openapi::OPENAPI;
 use crate::api::{Route, messages, models, responses};
 use crate::chat::{Failure, FailureKind};
 use crate::control::Control;
@@ -135,6 +136,7 @@ impl Routes {
             Route::StoredInput(id) => self.stored_input(id, head.query),
             Route::Health => Ok(self.health()),
             Route::Ready => self.ready(),
+            Route::OpenApi => Ok(Response::json(200, OPENAPI.trim_end().into())),
         };
         let mut response = match answer {
             Ok(response) => response,
