@@ -5,6 +5,7 @@ use crate::access::caller::Caller;
 use crate::access::refused::Refused;
 use crate::access::token::Scope;
 use crate::api::error::{ApiError, Dialect, INVALID, SERVER};
+use crate::api::openapi::OPENAPI;
 use crate::api::{Route, messages, models, responses};
 use crate::chat::{Failure, FailureKind};
 use crate::control::Control;
@@ -139,6 +140,7 @@ impl Routes {
             Route::StoredInput(id) => self.stored_input(id, head.query, visit),
             Route::Health => Ok(self.health()),
             Route::Ready => self.ready(),
+            Route::OpenApi => Ok(Response::json(200, OPENAPI.trim_end().into())),
         };
         let mut response = match answer {
             Ok(response) => response,
@@ -257,7 +259,7 @@ fn scope_of(route: Route) -> Option<Scope> {
         Route::CountTokens => Scope::Messages,
         Route::Stored(_) | Route::StoredInput(_) => Scope::Responses,
         Route::Models | Route::Model(_) => Scope::Models,
-        Route::Hello | Route::Health | Route::Ready => return None,
+        Route::Hello | Route::Health | Route::Ready | Route::OpenApi => return None,
     })
 }
 

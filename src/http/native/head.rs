@@ -68,10 +68,17 @@ pub fn parse<'a>(
     limits: &Limits,
     peer: IpAddr,
 ) -> Result<Option<Parsed<'a>>, Refusal> {
-    match parse_within::<FEW>(bytes, limits, peer) {
+    // What lies beyond the limit is not looked at: else what a head is refused for would depend on
+    // the pieces in which it came.
+    let within = bytes.get(..limits.head_bytes).unwrap_or(bytes);
+    let parsed = match parse_within::<FEW>(within, limits, peer) {
         Err(Refusal::HeadTooLarge) if limits.headers > FEW => {
-            parse_within::<MOST>(bytes, limits, peer)
+            parse_within::<MOST>(within, limits, peer)
         }
+        parsed => parsed,
+    };
+    match parsed {
+        Ok(None) if bytes.len() >= limits.head_bytes => Err(Refusal::HeadTooLarge),
         parsed => parsed,
     }
 }
@@ -88,9 +95,6 @@ fn parse_within<'a, const N: usize>(
     let slots = &mut slots[..limits.headers.min(N)];
     let mut request = httparse::Request::new(&mut []);
     let length = match request.parse_with_uninit_headers(bytes, slots) {
-        Ok(Status::Complete(length)) if length > limits.head_bytes => {
-            return Err(Refusal::HeadTooLarge);
-        }
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),

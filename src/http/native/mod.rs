@@ -4,9 +4,9 @@
 //! a rendezvous, so a connection is never queued behind another's work.
 
 mod connection;
-pub(super) mod head;
+pub mod head;
 mod places;
-mod reader;
+pub mod reader;
 pub(super) mod writer;
 
 pub use head::MOST as MOST_HEADERS;
