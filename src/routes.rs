@@ -212,6 +212,11 @@ impl Service for Routes {
                 let said = "the headers are too large or too many";
                 ApiError::new(431, INVALID, "headers_too_large", said)
             }
+            Refusal::NoMemory => {
+                let said = "there is no memory for this body now; MODELTAP_MAX_BODY_MEMORY bounds \
+                            that of all together; try again shortly";
+                ApiError::new(503, SERVER, "overloaded", said)
+            }
             Refusal::Full => {
                 let said = "too many connections; try again shortly";
                 ApiError::new(503, SERVER, "overloaded", said)
