@@ -28,6 +28,7 @@ pub mod host;
 pub mod http;
 pub mod mailbox;
 pub mod mcp;
+pub mod memory;
 pub mod names;
 pub mod record;
 pub mod relay;

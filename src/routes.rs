@@ -231,6 +231,11 @@ impl Service for Routes {
                 let said = "the headers are too large or too many";
                 ApiError::new(431, INVALID, "headers_too_large", said)
             }
+            Refusal::NoMemory => {
+                let said = "there is no memory for this body now; MODELTAP_MAX_BODY_MEMORY bounds \
+                            that of all together; try again shortly";
+                ApiError::new(503, SERVER, "overloaded", said)
+            }
             Refusal::Full => {
                 let said = "too many connections; try again shortly";
                 ApiError::new(503, SERVER, "overloaded", said)
@@ -249,7 +254,7 @@ impl Service for Routes {
 }
 
 /// What a token must be for on this route; `None` where no key is asked for.
-fn scope_of(route: Route) -> Option<Scope> {
+pub fn scope_of(route: Route) -> Option<Scope> {
     Some(match route {
         Route::Ask(endpoint) => match endpoint.path {
             "/v1/messages" => Scope::Messages,

@@ -322,19 +322,23 @@ fn targets_come_in_every_form_that_rfc_9112_has_for_them() {
     let mut bridge = Bridge::sampling(&[]);
     let addr = bridge.addr();
     let port = addr.port();
-    for target in [
-        "/health?",
-        "/health?a=b&c=/v1?d",
-        &format!("http://127.0.0.1:{port}/health"),
-        &format!("HTTP://localhost:{port}/health?x=http://y"),
+    let (local, name) = (format!("127.0.0.1:{port}"), format!("localhost:{port}"));
+    for (target, host) in [
+        ("/health?", &name),
+        ("/health?a=b&c=/v1?d", &name),
+        (&format!("http://{local}/health"), &local),
+        (&format!("HTTP://LocalHost:{port}/health?x=http://y"), &name),
     ] {
         let mut client = Client::connect(addr);
         // Blank lines before a request come from old clients and are passed over.
-        client.send(format!("\r\n\r\nGET {target} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n"));
+        client.send(format!("\r\n\r\nGET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(client.answer().status, 200, "{target}");
-        client.send(format!("\r\nGET {target} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n"));
+        client.send(format!("\r\nGET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(client.answer().status, 200, "{target}");
     }
     assert_eq!(http::get(addr, "/nothing?/health").status, 404);
-    assert_eq!(http::get(addr, &format!("http://localhost:{port}")).status, 404);
+    for target in [format!("http://{name}"), format!("http://{name}?x=/health")] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {name}\r\n\r\n");
+        assert_eq!(send(addr, &request).0.status, 404, "{target}");
+    }
 }

@@ -113,6 +113,7 @@ impl Default for Config {
                 head_bytes: 16 * 1024,
                 headers: 100,
                 body_bytes: 32 * 1024 * 1024,
+                bodies_bytes: 256 * 1024 * 1024,
                 head_time: Duration::from_secs(10),
                 body_time: Duration::from_secs(60),
                 idle_time: Duration::from_secs(75),

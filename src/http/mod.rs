@@ -28,6 +28,9 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a body; more is 413.
     pub body_bytes: usize,
+    /// Bytes of all bodies that are being read or answered; more is 503. One body always finds room
+    /// where there is no other.
+    pub bodies_bytes: usize,
     /// From the first byte of a head to its end; longer is 408.
     pub head_time: Duration,
     /// From the end of a head to the end of its body; longer is 408.
@@ -112,6 +115,8 @@ pub enum Refusal {
     BodyTooLarge(usize),
     /// 431: the head is over [`Limits::head_bytes`] or [`Limits::headers`].
     HeadTooLarge,
+    /// 503: there is no memory for the body, or [`Limits::bodies_bytes`] are taken.
+    NoMemory,
     /// 503: every place is taken by a connection at work.
     Full,
     /// 503: the HTTP side is stopping.

@@ -2,10 +2,12 @@
 //! have it answered, and again. Requests sent ahead are answered in the order in which they came.
 
 use super::super::{Limits, Refusal, Request, Responder, Response, Service};
+use super::bodies::{Bodies, FREE};
 use super::head::Facts;
 use super::places::Place;
 use super::reader::{Reader, Stop};
 use super::writer::Writer;
+use crate::memory;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,9 +17,12 @@ use std::time::{Duration, Instant};
 /// at once would reset the connection and take the answer away with it.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
+/// How many times its own size a body takes at most while it is handled: its text, the line to the
+/// host, and the lines of the log.
+const HANDLING: usize = 6;
 
 /// Serves one connection to its end.
-pub fn serve<S: Service>(place: &Place, limits: &Limits, service: &S) {
+pub fn serve<S: Service>(place: &Place, limits: &Limits, bodies: &Bodies, service: &S) {
     let stream = place.stream();
     let Ok(peer) = stream.peer_addr() else { return };
     let ready = stream
@@ -27,7 +32,7 @@ pub fn serve<S: Service>(place: &Place, limits: &Limits, service: &S) {
     if ready.is_err() {
         return;
     }
-    let mut reader = Reader::new(limits.idle_time);
+    let mut reader = Reader::new(limits.idle_time, bodies);
     let mut out = Vec::new();
     loop {
         match one(place, stream, &mut reader, &mut out, limits, service, peer.ip()) {
@@ -36,8 +41,8 @@ pub fn serve<S: Service>(place: &Place, limits: &Limits, service: &S) {
             Err(Stop::Refuse(refusal)) => {
                 let head = reader.head(limits, peer.ip()).ok().map(|parsed| parsed.head);
                 let response = service.refuse(refusal, head.as_ref());
-                refuse(place, &mut out, &response);
-                return;
+                reader.clear();
+                return refuse(place, &mut out, &response, LINGER);
             }
         }
         // Whoever stops the server cuts off what is idle by then; who falls idle later leaves here.
@@ -75,7 +80,9 @@ fn one<S: Service>(
         Err(response) => {
             // An answer now, and a body nobody reads: only closing keeps the two apart.
             let Some(body) = reader.whole_body(&facts) else {
-                refuse(place, out, &response);
+                drop(head);
+                reader.clear();
+                refuse(place, out, &response, LINGER);
                 return Ok(false);
             };
             drop(head);
@@ -96,6 +103,10 @@ fn one<S: Service>(
                 stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Stop::Quiet)?;
             }
             let body = reader.read_body(stream, &facts, limits)?;
+            let length = reader.body(&body).len();
+            if length > FREE && !memory::is_there(length.saturating_mul(HANDLING)) {
+                return Err(Refusal::NoMemory.into());
+            }
             head = reader.head(limits, peer)?.head;
             body
         }
@@ -119,9 +130,18 @@ fn one<S: Service>(
     Ok(go_on)
 }
 
-/// Answers, says that nothing more is read, and lets the client finish sending into the void.
+/// Tells a client that it cannot be served, within `time`, on the thread that is there.
+pub fn turn_away(place: &Place, service: &impl Service, time: Duration) {
+    // A client whose connection takes no such setting is dropped without a word.
+    if place.stream().set_write_timeout(Some(time)).is_ok() {
+        refuse(place, &mut Vec::new(), &service.refuse(Refusal::Full, None), time);
+    }
+}
+
+/// Answers, says that nothing more is read, and lets the client finish sending into the void for as
+/// long as `linger`.
 #[inline(never)]
-fn refuse(place: &Place, out: &mut Vec<u8>, response: &Response) {
+fn refuse(place: &Place, out: &mut Vec<u8>, response: &Response, linger: Duration) {
     let stream = place.stream();
     let mut ahead = Vec::new();
     let answered = Writer::new(stream, &mut ahead, Facts::closing(), out).respond(response);
@@ -130,7 +150,7 @@ fn refuse(place: &Place, out: &mut Vec<u8>, response: &Response) {
     }
     // All is said, so that it may be sent away for somebody else.
     place.set_idle();
-    let until = Instant::now() + LINGER;
+    let until = Instant::now() + linger;
     let mut stream = stream;
     let mut void = [0; 4096];
     let mut left = LINGER_BYTES;

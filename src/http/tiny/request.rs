@@ -2,7 +2,7 @@
 //! answered. A refusal leaves before the body is read; what has a length the crate then reads to its
 //! end, so that the next request is found, for as long as the client takes.
 
-use super::super::native::head::{Facts, Framing, Parsed, split};
+use super::super::native::head::{Facts, Framing, Parsed, Target, split};
 use super::super::{Head, Limits, Refusal, Request, Responder, Response, Service};
 use super::writer::Writer;
 use std::io::{self, Read};
@@ -111,7 +111,7 @@ impl Kept {
     }
 
     fn head(&self) -> Head<'_> {
-        let (path, query) = split(&self.target);
+        let Target { path, query, .. } = split(&self.target);
         Head {
             method: self.method.as_str(),
             path,
@@ -142,7 +142,8 @@ impl Kept {
         if texts.flat_map(str::bytes).any(is_control) {
             return Err(Refusal::Malformed("the request line or a header cannot be read"));
         }
-        let facts = Parsed { head: self.head(), length, http10 }.facts()?;
+        let authority = split(&self.target).authority;
+        let facts = Parsed { head: self.head(), authority, length, http10 }.facts()?;
         if self.has_chunks() && self.is_upgrade() {
             return Err(Refusal::Malformed("chunks and an upgrade exclude each other here"));
         }
