@@ -1,6 +1,7 @@
 //! The wiring: makes the rooms, joins them, and runs until the host goes.
 
 use crate::access::Access;
+use crate::access::tokens::Tokens;
 use crate::chat::{Failure, FailureKind};
 use crate::config::{Color, Config};
 use crate::control::Control;
@@ -96,6 +97,7 @@ pub fn serve(config: Config) -> io::Result<()> {
         in_claude_code: config.in_claude_code,
     });
     let ring = Arc::new(Ring::new(config.events));
+    let tokens = Tokens::start(config.tokens, report.clone())?;
     let access = Arc::new(Access::new(config.api_key.as_deref(), config.cors_origin));
     let control = Arc::new(Control::new(exchange.clone(), config.limits, config.host, config.port));
     let relay = Arc::new(Relay {
@@ -128,6 +130,7 @@ pub fn serve(config: Config) -> io::Result<()> {
         subscriptions: subscriptions.clone(),
         control: control.clone(),
         outbox: outbox.clone(),
+        tokens,
         log: log.clone(),
     };
     stop.on_signal()?;
@@ -160,6 +163,7 @@ struct Stop {
     subscriptions: Subscriptions,
     control: Arc<Control>,
     outbox: Outbox,
+    tokens: Arc<Tokens>,
     log: Log,
 }
 
@@ -172,6 +176,7 @@ impl Stop {
         // A host that is going may choke on being told of requests that it will not answer.
         self.outbox.close();
         self.control.stop(&Failure::new(FailureKind::Unavailable, why));
+        self.tokens.close(Duration::from_millis(500));
         self.log.flush(Duration::from_millis(300));
         std::process::exit(0)
     }
