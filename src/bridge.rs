@@ -98,7 +98,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
         in_claude_code: config.in_claude_code,
     });
     let ring = Arc::new(Ring::new(config.events));
-    let tokens = Tokens::start(None, report.clone())?;
+    let tokens = Tokens::start(config.tokens, report.clone())?;
     // Whoever listens under a name is asked for by it.
     config.access.sites.names.push(config.host.to_ascii_lowercase());
     let access = Arc::new(Access::new(config.api_key.as_deref(), tokens.clone(), config.access));
@@ -140,8 +140,8 @@ pub fn serve(mut config: Config) -> io::Result<()> {
         subscriptions: subscriptions.clone(),
         control: control.clone(),
         outbox: outbox.clone(),
-        log: log.clone(),
         tokens,
+        log: log.clone(),
     };
     stop.on_signal()?;
     if config.auto_start {
@@ -176,8 +176,8 @@ struct Stop {
     subscriptions: Subscriptions,
     control: Arc<Control>,
     outbox: Outbox,
-    log: Log,
     tokens: Arc<Tokens>,
+    log: Log,
 }
 
 impl Stop {
@@ -189,7 +189,7 @@ impl Stop {
         // A host that is going may choke on being told of requests that it will not answer.
         self.outbox.close();
         self.control.stop(&Failure::new(FailureKind::Unavailable, why));
-        self.tokens.close(Duration::from_millis(300));
+        self.tokens.close(Duration::from_millis(500));
         self.log.flush(Duration::from_millis(300));
         std::process::exit(0)
     }

@@ -250,7 +250,7 @@ fn base64url(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-pub(in crate::access) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A token without limits, whose secret is its name.

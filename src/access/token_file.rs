@@ -195,7 +195,10 @@ mod tests {
         let folder = Folder::new();
         let file = TokenFile::new(folder.file("t.json"));
         std::fs::write(folder.file("t.json"), "{\"version\": 1, \"tokens\": [{}]}").unwrap();
-        let Err(fault) = file.change(LONG, |tokens| Ok::<_, Fault>(tokens.clear())) else {
+        let Err(fault) = file.change(LONG, |tokens| {
+            tokens.clear();
+            Ok::<_, Fault>(())
+        }) else {
             panic!("a damaged file was changed")
         };
         assert!(fault.to_string().contains("tokens[0]"), "{fault}");
@@ -220,8 +223,11 @@ mod tests {
         assert_eq!((all["0000000a"].requests, all["0000000b"].requests), (3, 5));
         assert_eq!(file.usage().unwrap(), all);
 
-        file.change(LONG, |tokens| Ok::<_, Fault>(tokens.retain(|token| token.name == "b")))
-            .unwrap();
+        file.change(LONG, |tokens| {
+            tokens.retain(|token| token.name == "b");
+            Ok::<_, Fault>(())
+        })
+        .unwrap();
         let all = file.add_usage(&more, LONG, at(1)).unwrap();
         assert_eq!((all.len(), all["0000000b"].requests), (1, 10));
 

@@ -8,6 +8,7 @@ use crate::host::forward::{Key, Url};
 use crate::http::native::MOST_HEADERS;
 use crate::mcp::session::Era;
 use crate::record::log::Level;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Sets a field from text; an error says what is allowed.
@@ -50,6 +51,9 @@ pub const SETTINGS: &[Setting] = &[
     Setting { flag: "api-key", value: "KEY", default: "none",
         env: &[("MODELTAP_API_KEY", api_key), ("BRIDGE_API_KEY", api_key)],
         help: "ask clients for this key on /v1/* (better set in the environment, where ps does not show it)" },
+    Setting { flag: "tokens", value: "FILE", default: "~/.config/modeltap/tokens.json",
+        env: &[("MODELTAP_TOKENS", |c, v| set(&mut c.tokens, file(v)))],
+        help: "tokens that clients are asked for if it lists any (see modeltap token --help), below $XDG_CONFIG_HOME where that is set, on Windows below %APPDATA%; none has none" },
     Setting { flag: "backend", value: "WAY", default: "auto",
         env: &[("MODELTAP_BACKEND", |c, v| set(&mut c.backend, one_of(v, BACKENDS)))],
         help: "way to the model: auto (the first that is there), sampling, pull, channel or forward" },
@@ -230,6 +234,14 @@ fn api_key(config: &mut Config, value: &str) -> Result<(), String> {
     }
     config.api_key = Some(value.to_owned());
     Ok(())
+}
+/// A file that need not be there, or none.
+pub(super) fn file(value: &str) -> Result<Option<PathBuf>, String> {
+    match value {
+        "" => Err("a file, or none".into()),
+        "none" => Ok(None),
+        path => Ok(Some(path.into())),
+    }
 }
 fn max_tokens(config: &mut Config, value: &str) -> Result<(), String> {
     set(&mut config.preferences.max_tokens, whole(value, 1, 1 << 53))
