@@ -1,6 +1,7 @@
 //! The commands that work on files and end, by the first word of the command line. What was asked
 //! for goes to standard output, all words around it to standard error.
 
+pub mod audit;
 pub mod token;
 mod token_words;
 
@@ -21,6 +22,7 @@ pub enum Fault {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut args = args.into_iter();
     let done = match args.next()?.to_str()? {
+        "audit" => return Some(audit::run(args)),
         "token" => token::run(lexopt::Parser::from_args(args)),
         _ => return None,
     };

@@ -13,6 +13,7 @@ use crate::host::forward;
 use crate::http::Limits;
 use crate::mcp::session::Era;
 use crate::names::Names;
+use crate::record::audit;
 use crate::record::log::Level;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -76,6 +77,7 @@ pub struct Config {
     pub responses_age: Duration,
     pub access: access::Settings,
     pub health_verbose: bool,
+    pub audit: audit::Settings,
     /// Claude Code says so of the processes that it starts.
     pub in_claude_code: bool,
     chunk: Option<usize>,
@@ -131,6 +133,7 @@ impl Default for Config {
             responses_age: Duration::from_secs(60 * 60),
             access: access::Settings::default(),
             health_verbose: false,
+            audit: audit::Settings::default(),
             in_claude_code: false,
             chunk: None,
             interval: None,
@@ -309,6 +312,9 @@ mod tests {
             ("BRIDGE_CORS_ORIGIN", "example.org", "https://"),
             ("BRIDGE_HTTP_AUTO_START", "maybe", "true"),
             ("MODELTAP_MAX_HEADERS", "257", "1 to 256"),
+            ("MODELTAP_AUDIT_BODY", "some", "full, redacted, hash, none"),
+            ("MODELTAP_AUDIT_REDACT", "a\n(b", "regular expressions"),
+            ("MODELTAP_AUDIT_MAX_AGE", "0", "1s"),
         ] {
             let said = read_env(&[(name, value)]).unwrap_err();
             assert!(said.contains(name) && said.contains(allowed), "{said}");

@@ -7,7 +7,9 @@ use crate::host::Backend;
 use crate::host::forward::{Key, Url};
 use crate::http::native::MOST_HEADERS;
 use crate::mcp::session::Era;
+use crate::record::audit::POLICIES;
 use crate::record::log::Level;
+use regex_lite::Regex;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -201,6 +203,27 @@ pub const SETTINGS: &[Setting] = &[
     Setting { flag: "health-verbose", value: "", default: "0",
         env: &[("MODELTAP_HEALTH_VERBOSE", health), ("BRIDGE_HEALTH_VERBOSE", health)],
         help: "/health tells service, host, port, timeout, and whether a key is set" },
+    Setting { flag: "audit", value: "FILE", default: "none",
+        env: &[("MODELTAP_AUDIT", audit_file)],
+        help: "write who asked what, and what came back, to this file; modeltap audit reads it" },
+    Setting { flag: "audit-required", value: "", default: "0",
+        env: &[("MODELTAP_AUDIT_REQUIRED", |c, v| set(&mut c.audit.required, truth(v)))],
+        help: "refuse requests with 503 while that file cannot be written" },
+    Setting { flag: "audit-body", value: "POLICY", default: "redacted",
+        env: &[("MODELTAP_AUDIT_BODY", |c, v| set(&mut c.audit.body, one_of(v, POLICIES)))],
+        help: "how much of bodies it holds: full, redacted (without keys, passwords and files), hash or none" },
+    Setting { flag: "audit-redact", value: "REGEX", default: "none",
+        env: &[("MODELTAP_AUDIT_REDACT", audit_redact)],
+        help: "what else is redacted; each flag, and each line of the variable, adds a pattern" },
+    Setting { flag: "audit-max-size", value: "BYTES", default: "104857600",
+        env: &[("MODELTAP_AUDIT_MAX_SIZE", |c, v| set(&mut c.audit.max_size, whole(v, 4096, 1 << 50)))],
+        help: "begin a new audit file behind so many bytes, from 4096; the full one becomes FILE.1, that FILE.2" },
+    Setting { flag: "audit-max-age", value: "TIME", default: "none",
+        env: &[("MODELTAP_AUDIT_MAX_AGE", audit_age)],
+        help: "and behind so long a time, from 1s" },
+    Setting { flag: "audit-keep", value: "N", default: "10",
+        env: &[("MODELTAP_AUDIT_KEEP", |c, v| set(&mut c.audit.keep, whole(v, 0, 1 << 20)))],
+        help: "full audit files that are kept; 0 keeps all" },
 ];
 
 const TEN: Duration = Duration::from_secs(10);
@@ -306,6 +329,25 @@ fn ranges(value: &str) -> Result<Vec<Cidr>, String> {
 }
 fn health(config: &mut Config, value: &str) -> Result<(), String> {
     set(&mut config.health_verbose, truth(value))
+}
+
+fn audit_file(config: &mut Config, value: &str) -> Result<(), String> {
+    config.audit.file = Some(value.into());
+    Ok(())
+}
+fn audit_redact(config: &mut Config, value: &str) -> Result<(), String> {
+    for pattern in value.lines().filter(|line| !line.is_empty()) {
+        let pattern = Regex::new(pattern).map_err(|e| format!("regular expressions; {e}"))?;
+        config.audit.patterns.push(pattern);
+    }
+    Ok(())
+}
+fn audit_age(config: &mut Config, value: &str) -> Result<(), String> {
+    let age = match value {
+        "none" => Ok(None),
+        _ => time(value, Duration::from_secs(1), 3650 * DAY).map(Some),
+    };
+    set(&mut config.audit.max_age, age.map_err(|allowed| format!("{allowed}; or none")))
 }
 
 fn set<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
