@@ -2,6 +2,7 @@
 //! sockets. Every wait here has a deadline, and nothing sleeps.
 #![allow(dead_code)] // Each test file uses its own part.
 
+pub mod audit;
 pub mod calls;
 pub mod endpoint;
 pub mod http;

@@ -248,10 +248,7 @@ impl Walk {
     fn explain(&self, lines: &mut Lines, at: Place, broken: Broken) -> Result<Fault, String> {
         let chain = self.chain.unwrap_or_default();
         let wanted = chain.seq;
-        let follows = match broken {
-            Broken::Beginning { .. } => None,
-            _ => find(lines, chain)?,
-        };
+        let follows = find(lines, chain)?;
         let before = match self.place {
             Some(place) => lines.name(place),
             None => "the beginning".into(),
@@ -265,7 +262,7 @@ impl Walk {
                     lines.name(place)
                 ),
             ),
-            (Broken::Link { seq, .. }, Some(place)) => (
+            (Broken::Link { seq, .. } | Broken::Beginning { seq }, Some(place)) => (
                 Damage::Inserted,
                 Some(seq),
                 format!(
@@ -283,7 +280,7 @@ impl Walk {
                 Some(seq),
                 format!("its text has not the hash that it carries; record {wanted} is expected"),
             ),
-            (Broken::Beginning { seq }, _) => (
+            (Broken::Beginning { seq }, None) => (
                 Damage::Cut,
                 Some(seq),
                 format!("the records before {seq} are missing at the beginning of the file"),
