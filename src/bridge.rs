@@ -27,8 +27,9 @@ use crate::relay::{Relay, unix_time};
 use crate::routes::Routes;
 use crate::store::Store;
 use crate::tools::ToolBox;
+use crate::visit::Places;
 use std::io::{self, BufReader, IsTerminal};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -41,7 +42,7 @@ const DESCRIPTORS: u64 = 128;
 ///
 /// # Errors
 /// The process lacks what it cannot run without, such as threads.
-pub fn serve(config: Config) -> io::Result<()> {
+pub fn serve(mut config: Config) -> io::Result<()> {
     let started = Instant::now();
     let color = match config.color {
         Color::Auto => io::stderr().is_terminal(),
@@ -98,9 +99,19 @@ pub fn serve(config: Config) -> io::Result<()> {
     });
     let ring = Arc::new(Ring::new(config.events));
     let tokens = Tokens::start(config.tokens, report.clone())?;
-    let access = Arc::new(Access::new(config.api_key.as_deref(), config.cors_origin));
-    let control = Arc::new(Control::new(exchange.clone(), config.limits, config.host, config.port));
+    // Whoever listens under a name is asked for by it.
+    config.access.sites.names.push(config.host.to_ascii_lowercase());
+    let access = Arc::new(Access::new(config.api_key.as_deref(), tokens.clone(), config.access));
+    let control = Arc::new(Control::new(
+        exchange.clone(),
+        access.clone(),
+        config.limits,
+        config.host,
+        config.port,
+    ));
     let relay = Arc::new(Relay {
+        access: access.clone(),
+        places: Places::new(config.in_flight),
         exchange: exchange.clone(),
         hosts: hosts.clone(),
         log: log.clone(),
@@ -120,7 +131,6 @@ pub fn serve(config: Config) -> io::Result<()> {
         relay,
         access: access.clone(),
         control: control.clone(),
-        in_flight: (Arc::new(AtomicUsize::new(0)), config.in_flight),
         health_verbose: config.health_verbose,
         started: unix_time(SystemTime::now()),
     });
@@ -135,7 +145,10 @@ pub fn serve(config: Config) -> io::Result<()> {
     };
     stop.on_signal()?;
     if config.auto_start {
-        control.start(routes.clone(), None, None)?;
+        match control.start(routes.clone(), None, None) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => log.report(&e.to_string()),
+            started => drop(started?),
+        }
         if let Some(reason) = control.status().reason {
             log.report(&format!("waiting for the port: {reason}"));
         }

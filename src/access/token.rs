@@ -1,6 +1,7 @@
 //! A token: who may ask, for what, how often and until when. Pure: no files, no clocks.
 
 use super::cidr::Cidr;
+use super::limits::Allowance;
 use super::rate::Rate;
 use crate::names;
 use hmac_sha256::Hash;
@@ -79,6 +80,12 @@ impl Token {
     /// Whether it may ask for this model.
     pub fn may_ask(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|glob| names::matches(glob, model))
+    }
+
+    /// How much it may ask.
+    pub fn allowance(&self) -> Allowance {
+        let Token { rate, concurrent, requests, tokens_per_day, .. } = *self;
+        Allowance { rate, concurrent, requests, tokens_per_day }
     }
 
     /// Whether it may come from this address.

@@ -36,6 +36,14 @@ pub struct Holder {
     pub meter: Arc<Meter>,
 }
 
+impl Holder {
+    /// The number of its id.
+    pub fn number(&self) -> u64 {
+        // The file's reader takes no other ids. Two to 32, so that it is nobody's without a token.
+        1 << 32 | u64::from_str_radix(&self.token.id, 16).unwrap_or_default()
+    }
+}
+
 /// The live table.
 pub struct Tokens {
     shared: Arc<Shared>,
@@ -72,6 +80,11 @@ impl Tokens {
     /// unreadable.
     pub fn are_asked_for(&self) -> bool {
         self.shared.asked_for.load(Ordering::Relaxed)
+    }
+
+    /// How many are listed, whatever their state.
+    pub fn count(&self) -> usize {
+        self.shared.holders.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The token that `presented` is the text of, also where it is expired or revoked. How long this

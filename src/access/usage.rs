@@ -1,12 +1,13 @@
 //! What each token has used: the counts, their file's text, and the meter that a running bridge
 //! counts with. Pure: no files, no clocks.
 
+use super::limits::Gate;
 use super::token_json::{Moment, Text, strict};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: u64 = 24 * 60 * 60;
@@ -131,7 +132,7 @@ pub fn write(usage: Usages) -> String {
 }
 
 /// What limits are held against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Used {
     /// Requests in all the token's life.
     pub requests: u64,
@@ -141,7 +142,11 @@ pub struct Used {
 
 /// Counts what one token uses in this process, on top of what its file tells.
 #[derive(Debug, Default)]
-pub struct Meter(Mutex<Counts>);
+pub struct Meter {
+    counts: Mutex<Counts>,
+    /// The door for those who have this token.
+    pub gate: Arc<Gate>,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -215,7 +220,7 @@ impl Meter {
 
     // Held for a few additions, never over I/O.
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

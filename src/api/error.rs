@@ -91,11 +91,6 @@ impl ApiError {
         ApiError::new(400, INVALID, "invalid_json", message)
     }
 
-    /// 401: no key, or a wrong one.
-    pub fn unauthorized(message: impl Into<String>) -> Self {
-        ApiError::new(401, INVALID, "invalid_api_key", message)
-    }
-
     /// 404: no such path.
     pub fn not_found(path: &str) -> Self {
         let message = format!("there is nothing at {path}; the API is under /v1");

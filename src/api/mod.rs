@@ -8,6 +8,7 @@ pub mod completions;
 pub mod error;
 pub mod messages;
 pub mod models;
+pub mod openapi;
 pub mod responses;
 
 use crate::chat::{Ask, Choice, Event, Usage};
@@ -116,10 +117,12 @@ pub enum Route<'a> {
     Health,
     /// `GET /ready`: is there a model behind it?
     Ready,
+    /// `GET /openapi.json`: what is all this?
+    OpenApi,
 }
 
 /// The routes as people write them, in the order of [`Route`].
-pub const ROUTES: [&str; 13] = [
+pub const ROUTES: [&str; 14] = [
     "POST /v1/chat/completions",
     "POST /v1/messages",
     "POST /v1/messages/count_tokens",
@@ -133,6 +136,7 @@ pub const ROUTES: [&str; 13] = [
     "GET /api/hello",
     "GET /health",
     "GET /ready",
+    "GET /openapi.json",
 ];
 
 impl<'a> Route<'a> {
@@ -154,6 +158,7 @@ impl<'a> Route<'a> {
             "/api/hello" => Route::Hello,
             "/health" => Route::Health,
             "/ready" => Route::Ready,
+            "/openapi.json" => Route::OpenApi,
             _ => match path.strip_prefix("/v1/models/") {
                 Some(id) if !id.is_empty() => Route::Model(id),
                 _ => return None,
@@ -173,11 +178,6 @@ impl<'a> Route<'a> {
     /// Whether it takes `method`.
     pub fn allows(self, method: &str) -> bool {
         self.allow().split(", ").any(|allowed| allowed == method)
-    }
-
-    /// Whether a key is needed, where one is set.
-    pub fn is_guarded(self) -> bool {
-        !matches!(self, Route::Hello | Route::Health | Route::Ready)
     }
 
     /// Whether a request on it waits for the model.

@@ -4,6 +4,7 @@
 
 mod table;
 
+use crate::access;
 use crate::access::token_file::usual_path;
 use crate::chat::OWN_MODEL;
 use crate::host::Backend;
@@ -73,7 +74,7 @@ pub struct Config {
     pub keep_alive: Duration,
     pub responses_stored: usize,
     pub responses_age: Duration,
-    pub cors_origin: Option<String>,
+    pub access: access::Settings,
     pub health_verbose: bool,
     /// Claude Code says so of the processes that it starts.
     pub in_claude_code: bool,
@@ -116,6 +117,7 @@ impl Default for Config {
                 head_bytes: 16 * 1024,
                 headers: 100,
                 body_bytes: 32 * 1024 * 1024,
+                bodies_bytes: 256 * 1024 * 1024,
                 head_time: Duration::from_secs(10),
                 body_time: Duration::from_secs(60),
                 idle_time: Duration::from_secs(75),
@@ -127,7 +129,7 @@ impl Default for Config {
             keep_alive: Duration::from_secs(10),
             responses_stored: 100,
             responses_age: Duration::from_secs(60 * 60),
-            cors_origin: None,
+            access: access::Settings::default(),
             health_verbose: false,
             in_claude_code: false,
             chunk: None,

@@ -1,6 +1,8 @@
 //! The table of settings, and how each text is read.
 
 use super::{Color, Config};
+use crate::access::cidr::Cidr;
+use crate::access::sites::Origins;
 use crate::host::Backend;
 use crate::host::forward::{Key, Url};
 use crate::http::native::MOST_HEADERS;
@@ -148,6 +150,9 @@ pub const SETTINGS: &[Setting] = &[
         env: &[("MODELTAP_MAX_BODY", |c, v| set(&mut c.limits.body_bytes, whole(v, 1024, 1 << 32))),
             ("BRIDGE_MAX_REQUEST_BYTES", |c, v| set(&mut c.limits.body_bytes, whole(v, 1024, 64 << 20)))],
         help: "largest request body, else 413" },
+    Setting { flag: "max-body-memory", value: "BYTES", default: "268435456",
+        env: &[("MODELTAP_MAX_BODY_MEMORY", |c, v| set(&mut c.limits.bodies_bytes, whole(v, 1024, 1 << 40)))],
+        help: "request bodies over 64 KiB together, as they are read and answered, at least one of the largest; else 503" },
     Setting { flag: "max-head", value: "BYTES", default: "16384",
         env: &[("MODELTAP_MAX_HEAD", |c, v| set(&mut c.limits.head_bytes, whole(v, 256, 1 << 20)))],
         help: "largest request line and headers, else 431" },
@@ -180,7 +185,19 @@ pub const SETTINGS: &[Setting] = &[
         help: "how long each is kept" },
     Setting { flag: "cors-origin", value: "ORIGIN", default: "none",
         env: &[("MODELTAP_CORS_ORIGIN", cors), ("BRIDGE_CORS_ORIGIN", cors)],
-        help: "let pages of this origin, or of any with *, use the API" },
+        help: "let pages of these origins, separated by commas, or of any with *, use the API" },
+    Setting { flag: "allow-hosts", value: "NAMES", default: "none",
+        env: &[("MODELTAP_ALLOW_HOSTS", allow_hosts)],
+        help: "names, separated by commas, under which clients may ask besides localhost and loopback addresses (and, listening elsewhere, any address)" },
+    Setting { flag: "trust-proxy", value: "CIDR", default: "none",
+        env: &[("MODELTAP_TRUST_PROXY", |c, v| set(&mut c.access.proxies, ranges(v)))],
+        help: "reverse proxies, as addresses or ranges separated by commas, whose X-Forwarded-For is believed" },
+    Setting { flag: "rate-limit", value: "RATE", default: "none",
+        env: &[("MODELTAP_RATE_LIMIT", |c, v| set(&mut c.access.rate, v.parse().map(Some)))],
+        help: "how often each address may ask the model without a token, as 60/min, 5/s, 100/h, 1000/day or 60 (a minute), else 429" },
+    Setting { flag: "wait", value: "TIME", default: "0",
+        env: &[("MODELTAP_WAIT", |c, v| set(&mut c.access.wait, time(v, Duration::ZERO, DAY)))],
+        help: "how long a request waits for its limit of rate or concurrency to let it in, before its 429" },
     Setting { flag: "health-verbose", value: "", default: "0",
         env: &[("MODELTAP_HEALTH_VERBOSE", health), ("BRIDGE_HEALTH_VERBOSE", health)],
         help: "/health tells service, host, port, timeout, and whether a key is set" },
@@ -254,12 +271,38 @@ fn chars(config: &mut Config, value: &str) -> Result<(), String> {
     set(&mut config.message_chars, whole(value, 100, 1_000_000).map(Some))
 }
 fn cors(config: &mut Config, value: &str) -> Result<(), String> {
-    let is_origin = value.contains("://") && value.bytes().all(|b| b.is_ascii_graphic());
-    if value != "*" && !is_origin {
-        return Err("an origin such as https://example.org, or *".into());
+    if value == "*" {
+        config.access.sites.origins = Origins::Any;
+        return Ok(());
     }
-    config.cors_origin = Some(value.to_owned());
+    let is_origin = |origin: &&str| {
+        let host = origin.split_once("://").map(|(_, host)| host);
+        host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*']))
+            && origin.bytes().all(|b| b.is_ascii_graphic())
+    };
+    // Whoever copies an address from a browser has the slash behind it.
+    let origins: Vec<&str> = value.split(',').map(|o| o.trim().trim_end_matches('/')).collect();
+    if !origins.iter().all(is_origin) {
+        return Err("origins such as https://example.org, separated by commas, or *".into());
+    }
+    let listed = origins.into_iter().map(str::to_owned).collect();
+    config.access.sites.origins = Origins::Listed(listed);
     Ok(())
+}
+fn allow_hosts(config: &mut Config, value: &str) -> Result<(), String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let names: Vec<String> =
+        value.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
+    match names.iter().all(|name| !name.is_empty() && name.chars().all(is_name)) {
+        true => {
+            config.access.sites.names = names;
+            Ok(())
+        }
+        false => Err("names of hosts without ports, separated by commas".into()),
+    }
+}
+fn ranges(value: &str) -> Result<Vec<Cidr>, String> {
+    value.split(',').map(|range| range.trim().parse()).collect()
 }
 fn health(config: &mut Config, value: &str) -> Result<(), String> {
     set(&mut config.health_verbose, truth(value))

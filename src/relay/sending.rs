@@ -40,9 +40,10 @@ impl Trip<'_> {
         self.relay.learn(answer);
         let usage = answer.usage();
         let body = parsed.encoder.whole(&answer.choices, usage);
-        self.relay.keep(&mut *parsed.encoder);
+        self.relay.keep(&mut *parsed.encoder, self.visit.caller.owner());
         let mut response = Response::json(200, body);
         response.headers.extend(self.headers(common, answer.host_model.as_deref()));
+        self.visit.ends(usage, false);
         responder.respond(&response).map_err(Broken::Gone)?;
         let text = answer.choices.first().map_or("", |choice| choice.text.as_str());
         self.note(Kind::Response, text, &[("backend", self.way.get().unwrap_or_default())]);
@@ -103,7 +104,8 @@ impl Trip<'_> {
                 self.relay.learn(answer);
                 let usage = answer.usage();
                 encoder.close(&answer.choices, usage, &mut out);
-                self.relay.keep(encoder);
+                self.relay.keep(encoder, self.visit.caller.owner());
+                self.visit.ends(usage, false);
                 responder.end(&out).map_err(Broken::Gone)?;
                 self.note(
                     Kind::ResponseDone,

@@ -11,7 +11,8 @@ use std::fmt;
 impl Trip<'_> {
     /// Logs the request, and its text below.
     pub(super) fn rx(&self, text: impl FnOnce(&mut Rows)) {
-        let Trip { id, client, endpoint, model, .. } = self;
+        let Trip { visit, client, endpoint, model, .. } = self;
+        let id = visit.id;
         let stream = if self.stream { " stream" } else { "" };
         let head = format_args!("{id} {client} POST {} model={model}{stream}", endpoint.path);
         self.relay.log.rx(head, text);
@@ -22,7 +23,8 @@ impl Trip<'_> {
         let millis = self.started.elapsed().as_millis();
         let way = self.way.get().unwrap_or("-");
         let stream = if self.stream { " stream" } else { "" };
-        let Trip { id, client, model, .. } = self;
+        let Trip { visit, client, model, .. } = self;
+        let id = visit.id;
         let head = format_args!(
             "{id} {client} {status} {millis}ms model={model} backend={way}{stream} {more}"
         );
@@ -32,7 +34,7 @@ impl Trip<'_> {
     pub(super) fn note(&self, kind: Kind, content: &str, meta: &[(&'static str, &str)]) {
         self.relay.ring.push(&Note {
             kind,
-            id: Some(self.id),
+            id: Some(self.visit.id),
             stream: Some(self.stream),
             source: "http",
             input: self.endpoint.path,
@@ -43,7 +45,14 @@ impl Trip<'_> {
 
     pub(super) fn received(&self, ask: &Ask) {
         let last = ask.messages.last().and_then(|message| message.texts().last());
-        self.note(Kind::Request, last.unwrap_or_default(), &[("model", &self.model)]);
+        let last = last.unwrap_or_default();
+        match self.visit.caller.label() {
+            None => self.note(Kind::Request, last, &[("model", &self.model)]),
+            Some((name, fingerprint)) => {
+                let meta = [("model", &*self.model), ("key", name), ("fingerprint", &fingerprint)];
+                self.note(Kind::Request, last, &meta);
+            }
+        }
         self.rx(|rows| {
             for message in &ask.messages {
                 let mut mark = format!("{}: ", message.role.as_str());

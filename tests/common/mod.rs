@@ -8,6 +8,7 @@ pub mod http;
 pub mod modern;
 pub mod pull;
 pub mod schema;
+pub mod tokens;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde_json::{Value, json};

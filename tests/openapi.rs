@@ -1,0 +1,175 @@
+//! The description of the routes, held against what the running binary answers.
+
+mod common;
+
+use boon::{Compiler, Schemas};
+use common::http::{Answer, Client};
+use common::{Bridge, echo};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+const KEY: &str = "Authorization: Bearer secret-key\r\n";
+const ANTHROPIC: &str = "x-api-key: secret-key\r\nanthropic-version: 2023-06-01\r\n";
+
+/// One request; a body makes it a POST, unless it has a method.
+fn send(addr: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    let mut client = Client::connect(addr);
+    client.send(format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    ));
+    client.answer()
+}
+
+/// The description as the binary serves it.
+fn description(addr: SocketAddr) -> Value {
+    let answer = send(addr, "GET", "/openapi.json", "", "");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    answer.json()
+}
+
+/// Follows a reference, where there is one; what is there, and its place.
+fn resolve(document: &Value, place: String) -> (&Value, String) {
+    let found = document.pointer(&place).unwrap_or_else(|| panic!("nothing is at {place}"));
+    match found["$ref"].as_str().and_then(|to| to.strip_prefix('#')) {
+        Some(to) => resolve(document, to.to_owned()),
+        None => (found, place),
+    }
+}
+
+/// Holds an answer of the operation `method` on `path`, as the description writes it, against what
+/// is said of it.
+fn check(document: &Value, method: &str, path: &str, answer: &Answer) {
+    let what = format!("{method} {path}: {}", answer.status);
+    let path = path.replace('/', "~1");
+    let place = format!("/paths/{path}/{}/responses/{}", method.to_lowercase(), answer.status);
+    let (said, place) = resolve(document, place);
+    for name in said["headers"].as_object().into_iter().flat_map(|headers| headers.keys()) {
+        let (header, _) = resolve(document, format!("{place}/headers/{name}"));
+        let found = answer.header(&name.to_ascii_lowercase());
+        assert!(found.is_some() || header["required"] != true, "{what}: {name} is missing");
+    }
+    let kind = answer.header("content-type").expect("a type").replace('/', "~1");
+    let kind = kind.split(';').next().unwrap();
+    let (schema, place) = resolve(document, format!("{place}/content/{kind}/schema"));
+    if schema["type"] == "string" {
+        return;
+    }
+    let (mut compiler, mut schemas) = (Compiler::new(), Schemas::new());
+    compiler.add_resource("modeltap:openapi", document.clone()).unwrap();
+    let schema = compiler.compile(&format!("modeltap:openapi#{place}"), &mut schemas).unwrap();
+    let body = answer.json();
+    let checked = schemas.validate(&body, schema);
+    checked.unwrap_or_else(|e| panic!("{what}: {e:#}\n{body}"));
+}
+
+#[test]
+fn it_is_served_without_a_key_and_tells_no_secret() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_API_KEY", "secret-key")]);
+    let addr = bridge.addr();
+    let document = description(addr);
+    assert_eq!(document["openapi"], "3.1.1");
+    assert!(!document.to_string().contains("secret-key"));
+    let head = send(addr, "POST", "/openapi.json", "", "");
+    assert_eq!((head.status, head.header("allow")), (405, Some("GET, HEAD, OPTIONS")));
+}
+
+#[test]
+fn answers_are_as_it_says() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_API_KEY", "secret-key")]);
+    let addr = bridge.addr();
+    let document = description(addr);
+    bridge.serve(echo);
+    let messages = json!([{"role": "user", "content": "Hello"}]);
+    let chat = json!({"messages": messages, "max_tokens": 9});
+    let parameters = json!({"type": "object", "properties": {}});
+    let tools = json!([{"type": "function", "name": "f", "parameters": parameters}]);
+    let response = json!({"input": "Hello", "tools": tools, "text": {"verbosity": "low"}});
+    for (path, body, wrong) in [
+        ("/v1/chat/completions", &chat, "messages"),
+        ("/v1/messages", &chat, "messages"),
+        ("/v1/messages/count_tokens", &chat, "messages"),
+        ("/v1/responses", &response, "input"),
+        ("/v1/completions", &json!({"prompt": "Hello", "n": 2}), "prompt"),
+    ] {
+        let mut requests = vec![(body.clone(), KEY, 200), (body.clone(), "", 401)];
+        let mut bad = body.clone();
+        bad[wrong] = json!({"wrong": true});
+        requests.push((bad, KEY, 400));
+        let mut streamed = body.clone();
+        streamed["stream"] = true.into();
+        requests.push((streamed, KEY, 200));
+        for (body, key, status) in requests {
+            let answer = send(addr, "POST", path, key, &body.to_string());
+            assert_eq!(answer.status, status, "{path}: {}", answer.text());
+            check(&document, "POST", path, &answer);
+        }
+    }
+    let kept = send(addr, "POST", "/v1/responses", KEY, &response.to_string()).json();
+    let kept = format!("/v1/responses/{}", kept["id"].as_str().unwrap());
+    let (stored, items) =
+        ("/v1/responses/{response_id}", "/v1/responses/{response_id}/input_items");
+    let model = "/v1/models/{model_id}";
+    for (method, path, as_sent, key, status) in [
+        ("GET", stored, kept.clone(), KEY, 200),
+        ("GET", items, format!("{kept}/input_items"), KEY, 200),
+        ("DELETE", stored, kept.clone(), KEY, 200),
+        ("DELETE", stored, kept.clone(), KEY, 404),
+        ("GET", stored, kept.clone(), ANTHROPIC, 404),
+        ("GET", items, format!("{kept}/input_items"), KEY, 404),
+        ("GET", "/v1/models", "/v1/models".into(), KEY, 200),
+        ("GET", "/v1/models", "/v1/models".into(), ANTHROPIC, 200),
+        ("GET", "/v1/models", "/v1/models?limit=0".into(), ANTHROPIC, 400),
+        ("GET", "/v1/models", "/v1/models".into(), "", 401),
+        ("GET", model, "/v1/models/modeltap".into(), KEY, 200),
+        ("GET", model, "/v1/models/modeltap".into(), ANTHROPIC, 200),
+        ("GET", model, "/v1/models/other".into(), KEY, 404),
+        ("GET", "/api/hello", "/api/hello".into(), "", 200),
+        ("GET", "/health", "/health".into(), "", 200),
+        ("GET", "/ready", "/ready".into(), "", 200),
+        ("GET", "/openapi.json", "/openapi.json".into(), "", 200),
+    ] {
+        let answer = send(addr, method, &as_sent, key, "");
+        assert_eq!(answer.status, status, "{method} {as_sent}: {}", answer.text());
+        check(&document, method, path, &answer);
+    }
+}
+
+#[test]
+fn what_the_limits_refuse_is_as_it_says() {
+    let env = [("MODELTAP_MAX_BODY", "1024"), ("MODELTAP_MAX_HEAD", "1024")];
+    let mut bridge = Bridge::sampling(&env);
+    let addr = bridge.addr();
+    let document = description(addr);
+    let large = format!("x-large: {}\r\n", "x".repeat(2000));
+    for (path, headers, body, status) in [
+        ("/v1/messages", "", "x".repeat(2000), 413),
+        ("/v1/messages", &large, String::new(), 431),
+        ("/v1/responses", "", "x".repeat(2000), 413),
+        ("/v1/responses", &large, String::new(), 431),
+        ("/v1/completions", "Content-Length: 7\r\n", String::new(), 400),
+    ] {
+        let answer = send(addr, "POST", path, headers, &body);
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        check(&document, "POST", path, &answer);
+    }
+}
+
+#[test]
+fn a_bridge_without_a_model_is_as_it_says() {
+    let mut bridge = Bridge::spawn(&[]);
+    bridge.initialize("mute", json!({}));
+    let addr = bridge.addr();
+    let document = description(addr);
+    let body = json!({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 9});
+    for (method, path, body) in [
+        ("GET", "/ready", String::new()),
+        ("POST", "/v1/messages", body.to_string()),
+        ("POST", "/v1/chat/completions", body.to_string()),
+    ] {
+        let answer = send(addr, method, path, "", &body);
+        assert_eq!(answer.status, 503, "{path}: {}", answer.text());
+        check(&document, method, path, &answer);
+    }
+}
