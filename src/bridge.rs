@@ -1,6 +1,7 @@
 //! The wiring: makes the rooms, joins them, and runs until the host goes.
 
 use crate::access::Access;
+use crate::access::tokens::Tokens;
 use crate::chat::{Failure, FailureKind};
 use crate::config::{Color, Config};
 use crate::control::Control;
@@ -20,14 +21,16 @@ use crate::mcp::modern::Subscriptions;
 use crate::mcp::outbox::{Outbox, Report};
 use crate::mcp::server;
 use crate::mcp::session::Session;
+use crate::record::audit::Audit;
 use crate::record::events::Ring;
 use crate::record::log::Log;
 use crate::relay::{Relay, unix_time};
 use crate::routes::Routes;
 use crate::store::Store;
 use crate::tools::ToolBox;
+use crate::visit::Places;
 use std::io::{self, BufReader, IsTerminal};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -40,7 +43,7 @@ const DESCRIPTORS: u64 = 128;
 ///
 /// # Errors
 /// The process lacks what it cannot run without, such as threads.
-pub fn serve(config: Config) -> io::Result<()> {
+pub fn serve(mut config: Config) -> io::Result<()> {
     let started = Instant::now();
     let color = match config.color {
         Color::Auto => io::stderr().is_terminal(),
@@ -96,9 +99,22 @@ pub fn serve(config: Config) -> io::Result<()> {
         in_claude_code: config.in_claude_code,
     });
     let ring = Arc::new(Ring::new(config.events));
-    let access = Arc::new(Access::new(config.api_key.as_deref(), config.cors_origin));
-    let control = Arc::new(Control::new(exchange.clone(), config.limits, config.host, config.port));
+    let tokens = Tokens::start(config.tokens, report.clone())?;
+    // Whoever listens under a name is asked for by it.
+    config.access.sites.names.push(config.host.to_ascii_lowercase());
+    let access = Arc::new(Access::new(config.api_key.as_deref(), tokens.clone(), config.access));
+    let control = Arc::new(Control::new(
+        exchange.clone(),
+        access.clone(),
+        config.limits,
+        config.host,
+        config.port,
+    ));
+    let audit = Audit::start(config.audit, report.clone())?;
     let relay = Arc::new(Relay {
+        audit: audit.clone(),
+        access: access.clone(),
+        places: Places::new(config.in_flight),
         exchange: exchange.clone(),
         hosts: hosts.clone(),
         log: log.clone(),
@@ -118,7 +134,6 @@ pub fn serve(config: Config) -> io::Result<()> {
         relay,
         access: access.clone(),
         control: control.clone(),
-        in_flight: (Arc::new(AtomicUsize::new(0)), config.in_flight),
         health_verbose: config.health_verbose,
         started: unix_time(SystemTime::now()),
     });
@@ -128,11 +143,16 @@ pub fn serve(config: Config) -> io::Result<()> {
         subscriptions: subscriptions.clone(),
         control: control.clone(),
         outbox: outbox.clone(),
+        tokens,
+        audit,
         log: log.clone(),
     };
     stop.on_signal()?;
     if config.auto_start {
-        control.start(routes.clone(), None, None)?;
+        match control.start(routes.clone(), None, None) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => log.report(&e.to_string()),
+            started => drop(started?),
+        }
         if let Some(reason) = control.status().reason {
             log.report(&format!("waiting for the port: {reason}"));
         }
@@ -160,6 +180,8 @@ struct Stop {
     subscriptions: Subscriptions,
     control: Arc<Control>,
     outbox: Outbox,
+    tokens: Arc<Tokens>,
+    audit: Audit,
     log: Log,
 }
 
@@ -172,6 +194,8 @@ impl Stop {
         // A host that is going may choke on being told of requests that it will not answer.
         self.outbox.close();
         self.control.stop(&Failure::new(FailureKind::Unavailable, why));
+        self.tokens.close(Duration::from_millis(300));
+        self.audit.close(Duration::from_millis(500));
         self.log.flush(Duration::from_millis(300));
         std::process::exit(0)
     }

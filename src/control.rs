@@ -1,12 +1,13 @@
 //! The HTTP side as the tools and the start of the process see it: started, stopped, asked how it is.
 
+use crate::access::Access;
 use crate::chat::Failure;
 use crate::exchange::Exchange;
 use crate::http::native::State;
 use crate::http::{Limits, Server, Service};
 use serde_json::{Value, json};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ const STOP_TIME: Duration = Duration::from_secs(1);
 /// The HTTP side, running or not.
 pub struct Control {
     exchange: Exchange,
+    access: Arc<Access>,
     limits: Limits,
     state: Mutex<Running>,
 }
@@ -24,6 +26,8 @@ struct Running {
     host: String,
     port: u16,
     server: Option<Server>,
+    /// Why it was not started when that was last tried.
+    refused: Option<String>,
 }
 
 /// What is known of the HTTP side.
@@ -37,7 +41,7 @@ pub struct Status {
     pub port: u16,
     /// `listening`, `waiting for port` or `stopped`.
     pub state: &'static str,
-    /// Why it is waiting.
+    /// Why it is waiting, or was not started.
     pub reason: Option<String>,
     /// Where clients reach it, once it listens.
     pub listen_url: Option<String>,
@@ -45,9 +49,15 @@ pub struct Status {
 
 impl Control {
     /// Not started; would listen at `host` and `port`.
-    pub fn new(exchange: Exchange, limits: Limits, host: String, port: u16) -> Self {
-        let state = Mutex::new(Running { host, port, server: None });
-        Control { exchange, limits, state }
+    pub fn new(
+        exchange: Exchange,
+        access: Arc<Access>,
+        limits: Limits,
+        host: String,
+        port: u16,
+    ) -> Self {
+        let state = Mutex::new(Running { host, port, server: None, refused: None });
+        Control { exchange, access, limits, state }
     }
 
     fn state(&self) -> MutexGuard<'_, Running> {
@@ -57,10 +67,10 @@ impl Control {
     /// Starts it, unless it runs. `false` when it ran already, and nothing was changed.
     ///
     /// # Errors
-    /// No thread could be started.
-    pub fn start(
+    /// No thread could be started, or other machines could reach it and no key is asked for.
+    pub fn start<S: Service>(
         &self,
-        service: Arc<dyn Service>,
+        service: Arc<S>,
         host: Option<&str>,
         port: Option<u16>,
     ) -> io::Result<bool> {
@@ -72,6 +82,19 @@ impl Control {
             state.host = host.to_owned();
         }
         state.port = port.unwrap_or(state.port);
+        let reach = reach(&state.host);
+        if reach == Reach::Others && !self.access.has_keys() {
+            let said = format!(
+                "HTTP is not started: other machines could reach {:?} and ask the model without a \
+                 key. Set MODELTAP_API_KEY or make a token with \"modeltap token add NAME\", and \
+                 start again; or listen on 127.0.0.1",
+                state.host
+            );
+            state.refused = Some(said.clone());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, said));
+        }
+        self.access.set_exposed(reach != Reach::Loopback);
+        state.refused = None;
         state.server = Some(Server::start(&state.host, state.port, self.limits.clone(), service)?);
         Ok(true)
     }
@@ -97,7 +120,7 @@ impl Control {
             listen_url: address.map(|address| format!("http://{address}")),
         };
         match state.server.as_ref().map(Server::state) {
-            None | Some(State::Stopped) => status("stopped", None, None),
+            None | Some(State::Stopped) => status("stopped", state.refused.clone(), None),
             Some(State::Waiting(reason)) => status("waiting for port", Some(reason), None),
             Some(State::Listening(addresses)) => {
                 status("listening", None, addresses.first().copied())
@@ -108,6 +131,27 @@ impl Control {
     /// How many connections are open.
     pub fn connections(&self) -> usize {
         self.state().server.as_ref().map_or(0, Server::connections)
+    }
+}
+
+/// Who can reach what listens at a host.
+#[derive(PartialEq, Eq)]
+enum Reach {
+    /// This machine only.
+    Loopback,
+    /// Other machines.
+    Others,
+    /// The name stands for nothing yet, and may come to stand for anything.
+    Unknown,
+}
+
+fn reach(host: &str) -> Reach {
+    match (host.trim_matches(['[', ']']), 0).to_socket_addrs() {
+        Err(_) => Reach::Unknown,
+        Ok(mut addresses) => match addresses.all(|a| a.ip().to_canonical().is_loopback()) {
+            true => Reach::Loopback,
+            false => Reach::Others,
+        },
     }
 }
 

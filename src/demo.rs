@@ -149,7 +149,8 @@ impl Host {
     fn start(options: &Options, config: &Config) -> Result<Self, Fault> {
         let mut command = Command::new(std::env::current_exe()?);
         command.env_remove("CLAUDECODE").env("MODELTAP_HTTP_AUTO_START", "1");
-        command.args(["--backend", "auto", "--warmup=0"]);
+        // The demo's own client has no token.
+        command.args(["--backend", "auto", "--warmup=0", "--tokens", "none"]);
         if !options.stay {
             command.args(["--log", "off"]);
         }

@@ -1,7 +1,7 @@
 //! The command line.
 
 use lexopt::{Arg, Parser, ValueExt};
-use modeltap::{bridge, config, demo};
+use modeltap::{bridge, command, config, demo};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -11,6 +11,10 @@ modeltap lends the model inside an MCP host to every OpenAI or Anthropic client 
 Usage: modeltap [serve] [OPTIONS]    speak MCP on stdin and stdout, and serve HTTP; a host starts it
        modeltap demo [--stay] [--via sampling|channel] [OPTIONS]
                                      show it working with an embedded host, without a subscription
+       modeltap token add|list|show|revoke|remove|rotate|extend …
+                                     let others ask, each with a token and limits of its own (token --help)
+       modeltap audit verify|show|stats [FILE]
+                                     read the audit file; modeltap audit --help tells more
        modeltap --help | --version
 
 Options, with the names they have in the environment and their [default]; a flag goes before the
@@ -23,6 +27,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = command::run(std::env::args_os().skip(1)) {
+        return code;
+    }
     let done = match parse() {
         Ok(Some((Command::Serve, config))) => bridge::serve(config).map_err(|e| e.to_string()),
         Ok(Some((Command::Demo(options), config))) => demo::run(&options, &config),

@@ -1,20 +1,24 @@
 //! What is served at which path: the one implementation of the HTTP seam's [`Service`].
 
 use crate::access::Access;
+use crate::access::caller::Caller;
+use crate::access::refused::Refused;
+use crate::access::token::Scope;
 use crate::api::error::{ApiError, Dialect, INVALID, SERVER};
 use crate::api::openapi::OPENAPI;
 use crate::api::{Route, messages, models, responses};
 use crate::chat::{Failure, FailureKind};
 use crate::control::Control;
 use crate::exchange::CallId;
-use crate::http::{Head, Headers, Permit, Refusal, Request, Responder, Response, Service};
+use crate::http::{Head, Headers, Refusal, Request, Responder, Response, Service};
+use crate::record::audit::entry::{Rx, Tx};
 use crate::record::log::Rows;
 use crate::relay::Relay;
-use crate::reply::{error_response, id_headers};
+use crate::reply::{api_error, error_response, id_headers};
+use crate::visit::Visit;
 use serde_json::json;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 /// The routes and what they need.
@@ -25,8 +29,6 @@ pub struct Routes {
     pub access: Arc<Access>,
     /// Where the HTTP side says how it is.
     pub control: Arc<Control>,
-    /// How many requests wait for the model, and how many may.
-    pub in_flight: (Arc<AtomicUsize>, usize),
     /// Whether `/health` tells more.
     pub health_verbose: bool,
     /// Unix time of the start.
@@ -43,26 +45,68 @@ impl Routes {
 
     /// An error, to a request whose head could be read or not.
     fn refused(&self, head: Option<&Head>, error: &ApiError) -> Response {
-        let id = CallId::random();
-        let (log, status) = (&self.relay.log, error.status);
-        let text = |rows: &mut Rows| rows.push("", &error.message);
         match head {
-            Some(Head { peer, method, path, .. }) => {
-                log.tx(format_args!("{id} {peer} {status} {method} {path}"), text);
+            Some(head) => {
+                let nobody = Visit::new(Caller::Anybody(0), self.access.address(head));
+                self.turned_away(head, &[], &nobody, error)
             }
-            None => log.tx(format_args!("{id} {status} {}", error.code), text),
+            None => {
+                let (id, log) = (CallId::random(), &self.relay.log);
+                log.tx(format_args!("{id} {} {}", error.status, error.code), |rows| {
+                    rows.push("", &error.message);
+                });
+                error_response(error, Dialect::OpenAi, &id.to_string())
+            }
         }
-        let mut response =
-            error_response(error, head.map_or(Dialect::OpenAi, dialect_of), &id.to_string());
-        response.headers.extend(self.access.cors(false));
+    }
+
+    /// An error, to a request that asks nobody.
+    fn turned_away(&self, head: &Head, body: &[u8], visit: &Visit, error: &ApiError) -> Response {
+        let (Head { method, path, .. }, Visit { id, address, .. }) = (head, visit);
+        let head_line = format_args!("{id} {address} {} {method} {path}", error.status);
+        self.relay.log.tx(head_line, |rows: &mut Rows| rows.push("", &error.message));
+        self.take_down(head, body, visit, error.status, Some(error), None);
+        let mut response = error_response(error, dialect_of(head), &id.to_string());
+        response.headers.extend(self.access.cors(head, false));
         response
+    }
+
+    /// Puts a request that did not ask the model, and its answer, into the audit file.
+    fn take_down(
+        &self,
+        head: &Head,
+        body: &[u8],
+        visit: &Visit,
+        status: u16,
+        error: Option<&ApiError>,
+        answer: Option<&[u8]>,
+    ) {
+        let audit = &self.relay.audit;
+        // Who only looks whether we are there is of no interest, and there are many.
+        if !audit.is_on() || Route::of(head.path).is_some_and(|route| scope_of(route).is_none()) {
+            return;
+        }
+        let text = answer.map(String::from_utf8_lossy);
+        visit.asked(head, |asked| {
+            audit.rx(&Rx { asked, body });
+            audit.tx(&Tx {
+                asked,
+                status,
+                error: error.map(|error| error.code),
+                backend: None,
+                time: visit.since.elapsed(),
+                first: None,
+                tokens: None,
+                body: error.map(|error| &*error.message).or(text.as_deref()),
+            });
+        });
     }
 
     fn health(&self) -> Response {
         let mut health = json!({"status": "ok"});
         if self.health_verbose {
             let status = self.control.status();
-            health = status.to_json(self.relay.timeout(), self.access.has_key());
+            health = status.to_json(self.relay.timeout(), self.access.asks_for_keys());
             health["status"] = "ok".into();
             health["service"] = env!("CARGO_PKG_NAME").into();
             health["version"] = env!("CARGO_PKG_VERSION").into();
@@ -80,8 +124,9 @@ impl Routes {
         }
     }
 
-    fn list(&self, head: &Head) -> Result<Response, ApiError> {
-        let names = self.models();
+    fn list(&self, head: &Head, visit: &Visit) -> Result<Response, ApiError> {
+        let mut names = self.models();
+        names.retain(|name| visit.caller.may_ask(name));
         let list = match dialect_of(head) {
             Dialect::OpenAi => models::list(&names, self.started),
             Dialect::Anthropic => models::page(&names, self.started, head.query)?,
@@ -90,25 +135,26 @@ impl Routes {
     }
 
     /// Gives a stored response, or forgets it.
-    fn stored(&self, method: &str, id: &str) -> Result<Response, ApiError> {
-        let (store, now) = (&self.relay.store, Instant::now());
+    fn stored(&self, method: &str, id: &str, visit: &Visit) -> Result<Response, ApiError> {
+        let (store, owner, now) = (&self.relay.store, visit.caller.owner(), Instant::now());
         let body = match method {
-            "DELETE" => store.remove(id, now).then(|| responses::deleted(id)),
-            _ => store.get(id, now).map(|kept| kept.response.clone()),
+            "DELETE" => store.remove(id, owner, now).then(|| responses::deleted(id)),
+            _ => store.get(id, owner, now).map(|kept| kept.response.clone()),
         };
         body.map(|body| Response::json(200, body)).ok_or_else(|| ApiError::no_response(id))
     }
 
-    fn stored_input(&self, id: &str, query: &str) -> Result<Response, ApiError> {
-        let kept = self.relay.store.get(id, Instant::now());
+    fn stored_input(&self, id: &str, query: &str, visit: &Visit) -> Result<Response, ApiError> {
+        let kept = self.relay.store.get(id, visit.caller.owner(), Instant::now());
         let kept = kept.ok_or_else(|| ApiError::no_response(id))?;
         let ascending = query.split('&').any(|pair| pair == "order=asc");
         Ok(Response::json(200, responses::input_items(&kept, ascending)))
     }
 
-    fn model(&self, id: &str, dialect: Dialect) -> Result<Response, ApiError> {
+    fn model(&self, id: &str, dialect: Dialect, visit: &Visit) -> Result<Response, ApiError> {
         let id = models::decode(id).ok_or_else(|| ApiError::no_model(id))?;
         match self.models().contains(&id) {
+            true if !visit.caller.may_ask(&id) => Err(api_error(&Refused::Model(id))),
             true => Ok(Response::json(200, models::one(&id, self.started, dialect))),
             false => Err(ApiError::no_model(&id)),
         }
@@ -121,6 +167,7 @@ impl Routes {
         &self,
         route: Route,
         request: &Request,
+        visit: &Visit,
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
         let head = &request.head;
@@ -129,28 +176,39 @@ impl Routes {
             Route::Ask(endpoint) => Err(ApiError::not_found(endpoint.path)),
             Route::CountTokens => messages::count_tokens(request.body)
                 .map(|count| Response::json(200, count).with("x-mcp-usage", "estimated")),
-            Route::Models => self.list(head),
-            Route::Model(id) => self.model(id, dialect_of(head)),
+            Route::Models => self.list(head, visit),
+            Route::Model(id) => self.model(id, dialect_of(head), visit),
             Route::Hello => Ok(Response::json(200, br#"{"message":"hello"}"#.to_vec())),
-            Route::Stored(id) => self.stored(head.method, id),
-            Route::StoredInput(id) => self.stored_input(id, head.query),
+            Route::Stored(id) => self.stored(head.method, id, visit),
+            Route::StoredInput(id) => self.stored_input(id, head.query, visit),
             Route::Health => Ok(self.health()),
             Route::Ready => self.ready(),
             Route::OpenApi => Ok(Response::json(200, OPENAPI.trim_end().into())),
         };
-        let mut response = match answer {
-            Ok(response) => response,
-            Err(error) => return responder.respond(&self.refused(Some(head), &error)),
+        let response = match answer {
+            Err(error) => self.turned_away(head, request.body, visit, &error),
+            Ok(mut response) => {
+                let id = visit.id.to_string();
+                response.headers.extend(id_headers(dialect_of(head), &id));
+                response.headers.extend(self.access.cors(head, false));
+                let text = Some(&*response.body);
+                self.take_down(head, request.body, visit, response.status, None, text);
+                response
+            }
         };
-        response.headers.extend(id_headers(dialect_of(head), &CallId::random().to_string()));
-        response.headers.extend(self.access.cors(false));
         responder.respond(&response)
     }
 }
 
 impl Service for Routes {
-    fn admit(&self, head: &Head) -> Result<Permit, Response> {
+    // On the heap: what lies on the stack of a request that waits is paid for by the page.
+    type Visit = Box<Visit>;
+
+    fn admit(&self, head: &Head) -> Result<Box<Visit>, Response> {
         let refused = |error: ApiError| Err(self.refused(Some(head), &error));
+        if let Err(why) = self.access.check_site(head) {
+            return refused(api_error(&why));
+        }
         let Some(route) = Route::of(head.path) else {
             return refused(ApiError::not_found(head.path));
         };
@@ -159,26 +217,37 @@ impl Service for Routes {
                 self.refused(Some(head), &ApiError::method_not_allowed(head.method, route.allow()));
             return Err(response.with("Allow", route.allow()));
         }
-        if head.method == "OPTIONS" {
-            return Ok(Permit::default());
+        let address = self.access.address(head);
+        let (caller, may) = match scope_of(route) {
+            Some(scope) if head.method != "OPTIONS" => self.access.identify(head, address, scope),
+            _ => (Caller::Anybody(0), Ok(())),
+        };
+        let visit = Visit::new(caller, address);
+        let turned_away = |error: ApiError| Err(self.turned_away(head, &[], &visit, &error));
+        if let Err(why) = may {
+            return turned_away(api_error(&why));
         }
-        if route.is_guarded()
-            && let Err(why) = self.access.check(head)
-        {
-            return refused(ApiError::unauthorized(why));
+        if scope_of(route).is_some() && self.relay.audit.refuses() {
+            return turned_away(ApiError::no_audit());
         }
-        if !route.asks() {
-            return Ok(Permit::default());
+        let places = &self.relay.places;
+        if route.asks() && head.method != "OPTIONS" {
+            let Some(place) = places.take() else {
+                let said = format!("{} requests are waiting for the model already", places.bound);
+                let failure = Failure::new(FailureKind::Busy, said);
+                return turned_away(ApiError::of_failure(&failure, None));
+            };
+            visit.takes(place);
         }
-        let (taken, bound) = &self.in_flight;
-        Permit::take(taken, *bound).ok_or_else(|| {
-            let said = format!("{bound} requests are waiting for the model already");
-            let failure = Failure::new(FailureKind::Busy, said);
-            self.refused(Some(head), &ApiError::of_failure(&failure, None))
-        })
+        Ok(Box::new(visit))
     }
 
-    fn handle(&self, request: &Request, responder: &mut dyn Responder) -> io::Result<()> {
+    fn handle(
+        &self,
+        request: &Request,
+        visit: Box<Visit>,
+        responder: &mut dyn Responder,
+    ) -> io::Result<()> {
         let head = &request.head;
         // The head was admitted, so its path is known.
         let Some(route) = Route::of(head.path) else {
@@ -187,15 +256,15 @@ impl Service for Routes {
         if head.method == "OPTIONS" {
             let headers: Headers = vec![("Allow", route.allow().into())];
             let mut response = Response { status: 204, headers, body: Vec::new() };
-            response.headers.extend(self.access.cors(true));
-            response.headers.push(("x-request-id", CallId::random().to_string().into()));
+            response.headers.extend(self.access.cors(head, true));
+            response.headers.push(("x-request-id", visit.id.to_string().into()));
             return responder.respond(&response);
         }
         if let Route::Ask(endpoint) = route {
-            let (tenant, cors) = (self.access.tenant(head), self.access.cors(false));
-            return self.relay.complete(endpoint, request, tenant, cors, responder);
+            let cors = self.access.cors(head, false);
+            return self.relay.complete(endpoint, request, &visit, cors, responder);
         }
-        self.answer(route, request, responder)
+        self.answer(route, request, &visit, responder)
     }
 
     fn refuse(&self, refusal: Refusal, head: Option<&Head>) -> Response {
@@ -214,6 +283,11 @@ impl Service for Routes {
                 let said = "the headers are too large or too many";
                 ApiError::new(431, INVALID, "headers_too_large", said)
             }
+            Refusal::NoMemory => {
+                let said = "there is no memory for this body now; MODELTAP_MAX_BODY_MEMORY bounds \
+                            that of all together; try again shortly";
+                ApiError::new(503, SERVER, "overloaded", said)
+            }
             Refusal::Full => {
                 let said = "too many connections; try again shortly";
                 ApiError::new(503, SERVER, "overloaded", said)
@@ -229,6 +303,21 @@ impl Service for Routes {
     fn report(&self, problem: &str) {
         self.relay.log.report(problem);
     }
+}
+
+/// What a token must be for on this route; `None` where no key is asked for.
+pub fn scope_of(route: Route) -> Option<Scope> {
+    Some(match route {
+        Route::Ask(endpoint) => match endpoint.path {
+            "/v1/messages" => Scope::Messages,
+            "/v1/responses" => Scope::Responses,
+            _ => Scope::Chat,
+        },
+        Route::CountTokens => Scope::Messages,
+        Route::Stored(_) | Route::StoredInput(_) => Scope::Responses,
+        Route::Models | Route::Model(_) => Scope::Models,
+        Route::Hello | Route::Health | Route::Ready | Route::OpenApi => return None,
+    })
 }
 
 /// The dialect that a client expects on a path that is no endpoint, or that it may not use.

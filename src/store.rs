@@ -2,6 +2,7 @@
 //! gone with the process. It knows nothing of HTTP or of a dialect.
 
 use crate::api::Kept;
+use crate::exchange::Tenant;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ pub struct Store {
 }
 
 struct Entry {
+    owner: Tenant,
     since: Instant,
     kept: Arc<Kept>,
 }
@@ -28,13 +30,13 @@ impl Store {
         Store { most, age, bytes: MOST_BYTES, entries: Mutex::default() }
     }
 
-    /// Keeps an answer that came at `now`.
-    pub fn put(&self, kept: Kept, now: Instant) {
+    /// Keeps an answer of `owner` that came at `now`.
+    pub fn put(&self, kept: Kept, owner: Tenant, now: Instant) {
         let mut entries = self.fresh(now);
         if self.most == 0 || size(&kept) > self.bytes {
             return;
         }
-        entries.push_back(Entry { since: now, kept: Arc::new(kept) });
+        entries.push_back(Entry { owner, since: now, kept: Arc::new(kept) });
         let mut bytes: usize = entries.iter().map(|entry| size(&entry.kept)).sum();
         while entries.len() > self.most || bytes > self.bytes {
             let Some(oldest) = entries.pop_front() else { return };
@@ -42,16 +44,16 @@ impl Store {
         }
     }
 
-    /// The answer `id`, if it is still kept at `now`.
-    pub fn get(&self, id: &str, now: Instant) -> Option<Arc<Kept>> {
+    /// The answer `id` of `owner`, if it is still kept at `now`.
+    pub fn get(&self, id: &str, owner: Tenant, now: Instant) -> Option<Arc<Kept>> {
         let entries = self.fresh(now);
-        entries.iter().find(|entry| entry.kept.id == id).map(|entry| entry.kept.clone())
+        entries.iter().find(|entry| entry.is(id, owner)).map(|entry| entry.kept.clone())
     }
 
-    /// Forgets the answer `id`. `false` when it was not kept.
-    pub fn remove(&self, id: &str, now: Instant) -> bool {
+    /// Forgets the answer `id` of `owner`. `false` when it was not kept.
+    pub fn remove(&self, id: &str, owner: Tenant, now: Instant) -> bool {
         let mut entries = self.fresh(now);
-        let at = entries.iter().position(|entry| entry.kept.id == id);
+        let at = entries.iter().position(|entry| entry.is(id, owner));
         at.and_then(|at| entries.remove(at)).is_some()
     }
 
@@ -63,6 +65,12 @@ impl Store {
             entries.pop_front();
         }
         entries
+    }
+}
+
+impl Entry {
+    fn is(&self, id: &str, owner: Tenant) -> bool {
+        self.owner == owner && self.kept.id == id
     }
 }
 
@@ -81,17 +89,19 @@ mod tests {
 
     fn left(store: &Store, now: Instant) -> String {
         let ids = ["a", "b", "c", "d"].into_iter();
-        ids.filter(|id| store.get(id, now).is_some()).collect()
+        ids.filter(|id| store.get(id, 0, now).is_some()).collect()
     }
 
     #[test]
     fn the_oldest_make_room() {
         let (store, now) = (Store::new(2, Duration::from_secs(9)), Instant::now());
         for (id, expected) in [("a", "a"), ("b", "ab"), ("c", "bc")] {
-            store.put(kept(id, 0), now);
+            store.put(kept(id, 0), 0, now);
             assert_eq!(left(&store, now), expected);
         }
-        assert!(store.remove("b", now) && !store.remove("b", now) && !store.remove("a", now));
+        assert!(!store.remove("b", 1, now) && store.get("b", 1, now).is_none(), "another's");
+        assert!(store.remove("b", 0, now) && !store.remove("b", 0, now));
+        assert!(!store.remove("a", 0, now));
         assert_eq!(left(&store, now), "c");
     }
 
@@ -103,7 +113,7 @@ mod tests {
         for (id, bytes, expected) in
             [("a", 49, "a"), ("b", 49, "ab"), ("c", 49, "bc"), ("d", 100, "bc"), ("d", 99, "d")]
         {
-            store.put(kept(id, bytes), now);
+            store.put(kept(id, bytes), 0, now);
             assert_eq!(left(&store, now), expected);
         }
     }
@@ -111,13 +121,13 @@ mod tests {
     #[test]
     fn age_ends_all_and_none_keeps_none() {
         let (store, now) = (Store::new(9, Duration::from_secs(10)), Instant::now());
-        store.put(kept("a", 0), now);
-        store.put(kept("b", 0), now + Duration::from_secs(5));
+        store.put(kept("a", 0), 0, now);
+        store.put(kept("b", 0), 0, now + Duration::from_secs(5));
         for (seconds, expected) in [(9, "ab"), (10, "b"), (15, "")] {
             assert_eq!(left(&store, now + Duration::from_secs(seconds)), expected);
         }
         let none = Store::new(0, Duration::from_secs(10));
-        none.put(kept("a", 0), now);
+        none.put(kept("a", 0), 0, now);
         assert_eq!(left(&none, now), "");
     }
 }

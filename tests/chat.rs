@@ -220,7 +220,7 @@ fn a_wrong_field_is_named() {
     let mut client = Client::connect(addr);
     for body in ["", "{", "nope", "{\"messages\":[]}}", "\u{fffd}"] {
         client.send(format!(
-            "POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ));
         let answer = client.answer();

@@ -55,7 +55,7 @@ fn a_head_over_its_bytes_is_431() {
     let mut bridge = Bridge::sampling(&[("MODELTAP_MAX_HEAD", "512")]);
     let addr = bridge.addr();
     let head = |length: usize| {
-        let bare = "GET /health HTTP/1.1\r\nHost: t\r\nX: \r\n\r\n";
+        let bare = "GET /health HTTP/1.1\r\nHost: localhost\r\nX: \r\n\r\n";
         bare.replace("X: ", &format!("X: {}", "x".repeat(length - bare.len())))
     };
     let mut client = Client::connect(addr);
@@ -73,8 +73,9 @@ fn a_head_over_its_bytes_is_431() {
 fn more_headers_than_allowed_are_431() {
     let mut bridge = Bridge::sampling(&[("MODELTAP_MAX_HEADERS", "5")]);
     let addr = bridge.addr();
-    let head =
-        |more: usize| format!("GET /health HTTP/1.1\r\nHost: t\r\n{}\r\n", "X: y\r\n".repeat(more));
+    let head = |more: usize| {
+        format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: y\r\n".repeat(more))
+    };
     let mut client = Client::connect(addr);
     client.send(head(4));
     assert_eq!(client.answer().status, 200);
@@ -88,12 +89,15 @@ fn a_body_over_its_bytes_is_413_by_either_framing() {
     let addr = bridge.addr();
     bridge.serve(echo);
     let length = |body: &str| {
-        format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        format!(
+            "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
     };
     let chunked = |body: &str| {
         let (a, b) = body.split_at(500);
         format!(
-            "POST {PATH} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n\
+            "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n\
              1f4\r\n{a}\r\n{:x}\r\n{b}\r\n0\r\n\r\n",
             b.len()
         )
@@ -118,7 +122,7 @@ fn a_client_that_has_sent_far_too_much_still_reads_its_answer() {
         format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n"),
     ] {
         let mut client = Client::connect(addr);
-        client.send(format!("POST {PATH} HTTP/1.1\r\nHost: t\r\n{framing}"));
+        client.send(format!("POST {PATH} HTTP/1.1\r\nHost: localhost\r\n{framing}"));
         client.send(&much);
         let answer = client.answer();
         assert_eq!(answer.status, 413);
@@ -132,7 +136,7 @@ fn a_head_that_takes_too_long_is_408() {
     let mut bridge = Bridge::sampling(&[("MODELTAP_HEAD_TIMEOUT", "100ms")]);
     let addr = bridge.addr();
     assert_eq!(last_status(addr, "GET /health HT"), 408);
-    assert_eq!(last_status(addr, "GET /health HTTP/1.1\r\nHost: t\r\n"), 408);
+    assert_eq!(last_status(addr, "GET /health HTTP/1.1\r\nHost: localhost\r\n"), 408);
     // The time counts anew for each request, and not while nothing of one has come.
     let mut client = Client::connect(addr);
     client.get("/health");
@@ -150,7 +154,7 @@ fn blank_lines_alone_are_no_request_to_complain_about() {
     let mut bridge =
         Bridge::sampling(&[("MODELTAP_HEAD_TIMEOUT", "10ms"), ("MODELTAP_IDLE_TIMEOUT", "200ms")]);
     // Some old clients end a body with a line end that belongs to nothing.
-    let request = b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n\r\n";
+    let request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n\r\n";
     let (mut caller, answer) = answered_in_time(bridge.addr(), request);
     assert_eq!(answer.status, 200);
     assert_eq!(caller.rest(), b"");
@@ -161,7 +165,7 @@ fn blank_lines_alone_are_no_request_to_complain_about() {
 fn a_body_that_takes_too_long_is_408_by_either_framing() {
     let mut bridge = Bridge::sampling(&[("MODELTAP_BODY_TIMEOUT", "100ms")]);
     let addr = bridge.addr();
-    let head = format!("POST {PATH} HTTP/1.1\r\nHost: t\r\n");
+    let head = format!("POST {PATH} HTTP/1.1\r\nHost: localhost\r\n");
     assert_eq!(last_status(addr, &format!("{head}Content-Length: 100\r\n\r\n{{")), 408);
     for begun in ["", "5", "5\r\n{", "1\r\n{\r\n", "0\r\n", "0\r\nA: b\r\n"] {
         let request = format!("{head}Transfer-Encoding: chunked\r\n\r\n{begun}");
@@ -175,7 +179,7 @@ fn an_idle_connection_is_closed_without_a_word() {
     let mut bridge = Bridge::sampling(&[("MODELTAP_IDLE_TIMEOUT", "100ms")]);
     let addr = bridge.addr();
     assert!(Client::connect(addr).is_closed());
-    let request = b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n";
+    let request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let (mut caller, answer) = answered_in_time(addr, request);
     assert_eq!(answer.status, 200);
     assert_eq!(caller.rest(), b"");

@@ -36,7 +36,7 @@ fn a_connection_serves_one_request_after_another_until_told_to_close() {
         "Connection: x, CLOSE\r\n",
         "Connection: close\r\nConnection: x\r\n",
     ] {
-        let request = format!("GET /health HTTP/1.1\r\nHost: t\r\n{lines}\r\n");
+        let request = format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
         let (answer, mut client) = send(addr, &request);
         assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{lines}");
         assert!(client.is_closed());
@@ -87,7 +87,7 @@ fn head_answers_as_get_does_but_for_the_body() {
     let mut bridge = Bridge::sampling(&[]);
     let mut client = Client::connect(bridge.addr());
     for path in ["/health", "/v1/models", "/v1/models/none", "/nothing"] {
-        client.send(format!("HEAD {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        client.send(format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         let head = client.head();
         // A body would be taken for the beginning of this answer.
         client.get(path);
@@ -103,7 +103,7 @@ fn options_tells_what_a_path_takes() {
     let mut bridge = Bridge::sampling(&[]);
     let mut client = Client::connect(bridge.addr());
     for (path, allow) in [(PATH, "POST, OPTIONS"), ("/v1/models", "GET, HEAD, OPTIONS")] {
-        client.send(format!("OPTIONS {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
+        client.send(format!("OPTIONS {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         let answer = client.answer();
         assert_eq!((answer.status, answer.header("allow")), (204, Some(allow)));
         assert_eq!(answer.header("content-length"), None);
@@ -118,7 +118,7 @@ fn a_browsers_preflight_needs_no_key_and_names_the_origin() {
         Bridge::sampling(&[("BRIDGE_CORS_ORIGIN", origin), ("BRIDGE_API_KEY", "secret")]);
     let mut client = Client::connect(bridge.addr());
     client.send(format!(
-        "OPTIONS {PATH} HTTP/1.1\r\nHost: t\r\nOrigin: {origin}\r\n\
+        "OPTIONS {PATH} HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n\
          Access-Control-Request-Method: POST\r\n\
          Access-Control-Request-Headers: authorization, content-type\r\n\r\n"
     ));
@@ -128,7 +128,7 @@ fn a_browsers_preflight_needs_no_key_and_names_the_origin() {
     assert!(answer.header("access-control-allow-methods").unwrap().contains("POST"));
     assert!(answer.header("access-control-allow-headers").unwrap().contains("Authorization"));
     // A page can read a refusal only if that names its origin too.
-    client.post(PATH, "", &chat("Hello"));
+    client.post(PATH, &format!("Origin: {origin}\r\n"), &chat("Hello"));
     let answer = client.answer();
     assert_eq!(answer.status, 401);
     assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
@@ -148,8 +148,9 @@ fn an_unknown_path_is_404_and_a_wrong_method_405_with_allow() {
         ("POST", "/health", 405, Some("GET, HEAD, OPTIONS")),
         ("get", "/health", 405, Some("GET, HEAD, OPTIONS")),
     ] {
-        client
-            .send(format!("{method} {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\n{{}}"));
+        client.send(format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{{}}"
+        ));
         let answer = client.answer();
         assert_eq!((answer.status, answer.header("allow")), (status, allow), "{method} {path}");
         assert_eq!(answer.json()["error"]["type"], "invalid_request_error");
@@ -167,7 +168,7 @@ fn a_client_that_expects_100_continue_gets_it_before_it_sends_the_body() {
     let mut client = Client::connect(bridge.addr());
     bridge.serve(echo);
     let body = chat("Hello").to_string();
-    let head = format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nExpect: 100-Continue\r\n");
+    let head = format!("POST {PATH} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-Continue\r\n");
     client.send(format!("{head}Content-Length: {}\r\n\r\n", body.len()));
     assert_eq!(client.one_read(), "HTTP/1.1 100 Continue\r\n\r\n");
     client.send(&body);
@@ -189,7 +190,7 @@ fn what_is_refused_by_its_head_is_refused_before_100_continue() {
     let mut bridge =
         Bridge::sampling(&[("BRIDGE_API_KEY", "secret"), ("MODELTAP_MAX_BODY", "1024")]);
     let addr = bridge.addr();
-    let expect = "Host: t\r\nExpect: 100-continue\r\n";
+    let expect = "Host: localhost\r\nExpect: 100-continue\r\n";
     let key = "Authorization: Bearer secret\r\n";
     for (status, request) in [
         (401, format!("POST {PATH} HTTP/1.1\r\n{expect}Content-Length: 10\r\n\r\n")),
@@ -211,10 +212,10 @@ fn requests_sent_ahead_are_answered_in_order() {
     let mut client = Client::connect(bridge.addr());
     let body = chat("Hello").to_string();
     client.send(format!(
-        "GET /health HTTP/1.1\r\nHost: t\r\n\r\nGET /nothing HTTP/1.1\r\nHost: t\r\n\r\n\
-         POST {PATH} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n\
+        "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n\
+         POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n\
          {:x}\r\n{body}\r\n0\r\n\r\n\
-         OPTIONS {PATH} HTTP/1.1\r\nHost: t\r\n\r\nGET /v1/models HTTP/1.1\r\n",
+         OPTIONS {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/models HTTP/1.1\r\n",
         body.len()
     ));
     assert_eq!(client.answer().json()["status"], "ok");
@@ -223,7 +224,7 @@ fn requests_sent_ahead_are_answered_in_order() {
     bridge.answer(&request, "Hi");
     assert_eq!(client.answer().content(), "Hi");
     assert_eq!(client.answer().status, 204);
-    client.send("Host: t\r\n\r\n");
+    client.send("Host: localhost\r\n\r\n");
     assert_eq!(client.answer().json()["object"], "list");
 }
 
@@ -252,7 +253,7 @@ fn what_is_sent_while_the_model_thinks_is_served_afterwards() {
     assert_eq!(text.len(), 10_000);
     bridge.answer(&request, "second");
     assert_eq!(client.answer().content(), "second");
-    client.send("TP/1.1\r\nHost: t\r\n\r\n");
+    client.send("TP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(client.answer().json(), json!({"status": "ok"}));
 }
 
@@ -266,7 +267,7 @@ fn every_address_that_the_host_stands_for_is_served() {
         if ips.is_empty() {
             continue;
         }
-        let mut bridge = Bridge::sampling(&[("MODELTAP_HOST", host)]);
+        let mut bridge = Bridge::sampling(&[("MODELTAP_HOST", host), ("MODELTAP_API_KEY", "k")]);
         let port = bridge.addr().port();
         for ip in ips {
             let reached = match ip {
@@ -321,19 +322,23 @@ fn targets_come_in_every_form_that_rfc_9112_has_for_them() {
     let mut bridge = Bridge::sampling(&[]);
     let addr = bridge.addr();
     let port = addr.port();
-    for target in [
-        "/health?",
-        "/health?a=b&c=/v1?d",
-        &format!("http://127.0.0.1:{port}/health"),
-        &format!("HTTP://localhost:{port}/health?x=http://y"),
+    let (local, name) = (format!("127.0.0.1:{port}"), format!("localhost:{port}"));
+    for (target, host) in [
+        ("/health?", &name),
+        ("/health?a=b&c=/v1?d", &name),
+        (&format!("http://{local}/health"), &local),
+        (&format!("HTTP://LocalHost:{port}/health?x=http://y"), &name),
     ] {
         let mut client = Client::connect(addr);
         // Blank lines before a request come from old clients and are passed over.
-        client.send(format!("\r\n\r\nGET {target} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n"));
+        client.send(format!("\r\n\r\nGET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(client.answer().status, 200, "{target}");
-        client.send(format!("\r\nGET {target} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n"));
+        client.send(format!("\r\nGET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         assert_eq!(client.answer().status, 200, "{target}");
     }
     assert_eq!(http::get(addr, "/nothing?/health").status, 404);
-    assert_eq!(http::get(addr, &format!("http://localhost:{port}")).status, 404);
+    for target in [format!("http://{name}"), format!("http://{name}?x=/health")] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {name}\r\n\r\n");
+        assert_eq!(send(addr, &request).0.status, 404, "{target}");
+    }
 }

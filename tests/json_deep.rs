@@ -76,7 +76,7 @@ fn status(addr: SocketAddr, path: &str, body: &str) -> u16 {
     let mut client = Client::connect(addr);
     let length = body.len();
     client.send(format!(
-        "POST {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
     ));
     let answer = client.answer();
     let body = answer.json();

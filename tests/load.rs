@@ -104,7 +104,7 @@ fn two_thousand_dribbling_connections_are_cut_while_others_are_served() {
     bridge.serve(echo);
     let mut dribbling: Vec<Client> = (0..MANY).map(|_| Client::connect(addr)).collect();
     for client in &mut dribbling {
-        client.send("GET /health HTTP/1.1\r\nHost: t\r\nX: ");
+        client.send("GET /health HTTP/1.1\r\nHost: localhost\r\nX: ");
         client.stream.set_nonblocking(true).unwrap();
     }
     let mut told = 0;

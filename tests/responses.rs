@@ -39,7 +39,8 @@ fn events(answer: &Answer) -> Vec<(String, Value)> {
 
 fn send(addr: SocketAddr, method: &str, path: &str) -> Answer {
     let mut client = Client::connect(addr);
-    client.send(format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+    client
+        .send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
     client.answer()
 }
 

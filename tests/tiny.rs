@@ -116,14 +116,14 @@ fn limits_of_size_are_kept_and_tell_which() {
     let env = [("MODELTAP_MAX_HEAD", "512"), ("MODELTAP_MAX_HEADERS", "5")];
     let (mut bridge, addr) = sampling(&[&env[..], &[("MODELTAP_MAX_BODY", "1024")]].concat());
     bridge.serve(echo);
-    let bare = "GET /health HTTP/1.1\r\nHost: t\r\nX: \r\n\r\n";
+    let bare = "GET /health HTTP/1.1\r\nHost: localhost\r\nX: \r\n\r\n";
     let long =
         |length: usize| bare.replace("X: ", &format!("X: {}", "x".repeat(length - bare.len())));
     let many = |more: usize| bare.replace("X: \r\n", &"X: y\r\n".repeat(more));
     let body = |length: usize| {
         let text = "x".repeat(length - chat("").to_string().len());
         format!(
-            "POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n{}",
+            "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{}",
             chat(&text)
         )
     };
@@ -137,8 +137,8 @@ fn limits_of_size_are_kept_and_tell_which() {
         (body(1024), 200),
         (body(1025), 413),
         (body(1024), 200),
-        ("GET / HTTP/1.1\r\nHost: t\r\nHost: t\r\n\r\n".into(), 400),
-        ("GET /a\nb HTTP/1.1\r\nHost: t\r\n\r\n".into(), 400),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n".into(), 400),
+        ("GET /a\nb HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), 400),
         (bare.into(), 200),
     ] {
         client.send(&request);
@@ -161,8 +161,13 @@ fn who_asks_to_upgrade_is_served_as_who_does_not() {
     );
     assert!(client.is_closed());
     for (request, status) in [
-        (format!("GET /nothing HTTP/1.1\r\nHost: t\r\n{upgrade}\r\n"), 404),
-        (format!("GET / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n{upgrade}\r\n"), 400),
+        (format!("GET /nothing HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n"), 404),
+        (
+            format!(
+                "GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n{upgrade}\r\n"
+            ),
+            400,
+        ),
     ] {
         let mut client = Client::connect(addr);
         client.send(request);
@@ -203,7 +208,9 @@ fn limit_one_false_content_length_ends_the_process() {
     let (mut bridge, addr) = sampling(&[]);
     let announce = |length: usize| {
         let mut client = Client::connect(addr);
-        client.send(format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n"));
+        client.send(format!(
+            "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
+        ));
         client
     };
     // What no process can address is a panic, which is caught.
@@ -261,7 +268,7 @@ fn limit_a_head_is_read_to_its_end_however_long_it_is() {
     let before = bridge.memory_kib();
     let long = "x".repeat(16 << 20);
     let mut client = Client::connect(addr);
-    client.send(format!("GET /health HTTP/1.1\r\nHost: t\r\nX: {long}"));
+    client.send(format!("GET /health HTTP/1.1\r\nHost: localhost\r\nX: {long}"));
     assert!(is_silent(&client));
     client.send("\r\n\r\n");
     assert_eq!(client.answer().status, 431);
@@ -294,8 +301,10 @@ fn limit_no_time_is_too_long_for_a_request_or_between_two() {
     bridge.serve(echo);
     let mut client = Client::connect(addr);
     let body = chat(&"x".repeat(5000)).to_string();
-    let request =
-        format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let request = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     let (head, body) = request.split_at(30);
     let (some, rest) = body.split_at(4000);
     for part in ["", head, some] {
@@ -310,11 +319,14 @@ fn limit_no_time_is_too_long_for_a_request_or_between_two() {
 fn limit_a_connection_stays_open_after_what_it_should_be_closed_for() {
     let (mut bridge, addr) = sampling(&[("MODELTAP_MAX_BODY", "1024")]);
     bridge.serve(echo);
-    let chunked = format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let chunked =
+        format!("POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
     for (request, status) in [
-        ("GET / HTTP/1.1\r\nHost: t\r\nHost: u\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: u\r\n\r\n".to_owned(), 400),
         (
-            format!("POST {PATH} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n"),
+            format!(
+                "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n"
+            ),
             400,
         ),
         (format!("{chunked}2\r\n{{}}\r\n0\r\n\r\n"), 400),
@@ -330,10 +342,10 @@ fn limit_a_connection_stays_open_after_what_it_should_be_closed_for() {
 fn limit_chunks_past_the_limit_are_taken_for_requests() {
     let (_bridge, addr) = sampling(&[("MODELTAP_MAX_BODY", "1024")]);
     // So much is read: up to the limit and one byte more, and as much again.
-    let chunk = "x".repeat(2 * 1024 + 1) + "GET /health HTTP/1.1\r\nHost: t\r\n\r\n";
+    let chunk = "x".repeat(2 * 1024 + 1) + "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut client = Client::connect(addr);
     client.send(format!(
-        "POST {PATH} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{chunk}",
+        "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{chunk}",
         chunk.len()
     ));
     assert_eq!(client.answer().status, 413);
@@ -345,10 +357,10 @@ fn limit_what_the_crate_refuses_by_itself_is_refused_without_a_word() {
     let (_bridge, addr) = sampling(&[]);
     for (request, status) in [
         // A client of old times may send one between requests.
-        ("\r\nGET /health HTTP/1.1\r\nHost: t\r\n\r\n", 400),
-        ("GET /health HTTP/1.10\r\nHost: t\r\n\r\n", 400),
-        ("GET /health HTTP/1.1\r\nHost: t\r\nno colon\r\n\r\n", 400),
-        ("GET /health HTTP/1.1\r\nHost: t\r\nExpect: more\r\n\r\n", 417),
+        ("\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        ("GET /health HTTP/1.10\r\nHost: localhost\r\n\r\n", 400),
+        ("GET /health HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n", 400),
+        ("GET /health HTTP/1.1\r\nHost: localhost\r\nExpect: more\r\n\r\n", 417),
     ] {
         let mut client = Client::connect(addr);
         client.send(request);
@@ -358,7 +370,7 @@ fn limit_what_the_crate_refuses_by_itself_is_refused_without_a_word() {
     }
     // And what it cannot read as text not even that.
     let mut client = Client::connect(addr);
-    client.send("GET /health HTTP/1.1\r\nHost: t\r\nX: é\r\n\r\n");
+    client.send("GET /health HTTP/1.1\r\nHost: localhost\r\nX: é\r\n\r\n");
     assert!(client.is_closed());
 }
 
@@ -368,7 +380,7 @@ fn limit_trailers_are_refused() {
     let body = chat("Hello").to_string();
     let mut client = Client::connect(addr);
     client.send(format!(
-        "POST {PATH} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n\
+        "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n\
          {:x}\r\n{body}\r\n0\r\nChecksum: 1\r\n\r\n",
         body.len()
     ));
@@ -439,7 +451,7 @@ fn limit_out_of_descriptors_it_accepts_nobody_any_more() {
         Err(e) => return assert_eq!(e.kind(), ErrorKind::ConnectionRefused),
     };
     late.set_read_timeout(Some(MOMENT)).unwrap();
-    let _ = late.write_all(b"GET /health HTTP/1.1\r\nHost: t\r\n\r\n");
+    let _ = late.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert!(!matches!(late.read(&mut [0]), Ok(1..)), "it is answered");
     // It can be helped.
     bridge.call("http_server_stop", json!({}));

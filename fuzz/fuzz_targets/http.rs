@@ -3,6 +3,7 @@
 //! eight hold the lengths of the pieces.
 #![no_main]
 
+use modeltap::http::native::bodies::Bodies;
 use modeltap::http::native::head::Framing;
 use modeltap::http::native::reader::{Reader, Source, Stop};
 use modeltap::http::{Limits, Refusal};
@@ -89,7 +90,7 @@ impl From<Refusal> for End {
 
 /// Reads a connection as it is read that serves one.
 fn serve(script: &Script, limits: &Limits, sends_ahead: bool) -> (Vec<Got>, End) {
-    let mut reader = Reader::new(limits.idle_time);
+    let mut reader = Reader::new(limits.idle_time, &Bodies::new(limits.bodies_bytes));
     let mut all = Vec::new();
     loop {
         match one(script, &mut reader, limits) {
@@ -228,6 +229,7 @@ fn limits(choice: u8) -> Limits {
         head_bytes: [64, 256, 4096, 16 * 1024][usize::from(choice & 3)],
         headers: [3, 64, 100, 256][usize::from(choice >> 2 & 3)],
         body_bytes: [4, 40, 1000, 1 << 20][usize::from(choice >> 4 & 3)],
+        bodies_bytes: 1 << 22,
         head_time: long,
         body_time: long,
         idle_time: long,

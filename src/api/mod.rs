@@ -180,11 +180,6 @@ impl<'a> Route<'a> {
         self.allow().split(", ").any(|allowed| allowed == method)
     }
 
-    /// Whether a key is needed, where one is set.
-    pub fn is_guarded(self) -> bool {
-        !matches!(self, Route::Hello | Route::Health | Route::Ready | Route::OpenApi)
-    }
-
     /// Whether a request on it waits for the model.
     pub fn asks(self) -> bool {
         matches!(self, Route::Ask(_))

@@ -9,6 +9,7 @@ mod tests {
     use super::super::{ENDPOINTS, ROUTES, Route};
     use super::OPENAPI;
     use crate::config::SETTINGS;
+    use crate::routes::scope_of;
     use boon::{Compiler, Schemas};
     use serde_json::Value;
     use std::collections::BTreeSet;
@@ -59,8 +60,12 @@ mod tests {
             let route = Route::of(&path).unwrap_or_else(|| panic!("no route: {path}"));
             assert!(route.allows(&method), "{method} {path}");
             let is_open = said["security"].as_array().is_some_and(Vec::is_empty);
-            assert_eq!(is_open, !route.is_guarded(), "{path}: security");
-            assert_eq!(said["responses"].get("401").is_some(), route.is_guarded(), "{path}: 401");
+            assert_eq!(is_open, scope_of(route).is_none(), "{path}: security");
+            assert_eq!(
+                said["responses"].get("401").is_some(),
+                scope_of(route).is_some(),
+                "{path}: 401"
+            );
             assert_eq!(said["requestBody"].is_object(), method == "POST", "{path}: a body");
             assert_eq!(said["responses"].get("504").is_some(), route.asks(), "{path}: 504");
             let streams = said.pointer("/responses/200/content/text~1event-stream").is_some();

@@ -4,6 +4,8 @@
 
 mod table;
 
+use crate::access;
+use crate::access::token_file::usual_path;
 use crate::chat::OWN_MODEL;
 use crate::host::Backend;
 use crate::host::create_message::Preferences;
@@ -11,8 +13,10 @@ use crate::host::forward;
 use crate::http::Limits;
 use crate::mcp::session::Era;
 use crate::names::Names;
+use crate::record::audit;
 use crate::record::log::Level;
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 pub use table::SETTINGS;
 use table::{Apply, Setting};
@@ -48,6 +52,7 @@ pub struct Config {
     pub auto_start: bool,
     pub timeout: Option<Duration>,
     pub api_key: Option<String>,
+    pub tokens: Option<PathBuf>,
     pub backend: Backend,
     pub era: Era,
     pub host_wait: Duration,
@@ -70,8 +75,9 @@ pub struct Config {
     pub keep_alive: Duration,
     pub responses_stored: usize,
     pub responses_age: Duration,
-    pub cors_origin: Option<String>,
+    pub access: access::Settings,
     pub health_verbose: bool,
+    pub audit: audit::Settings,
     /// Claude Code says so of the processes that it starts.
     pub in_claude_code: bool,
     chunk: Option<usize>,
@@ -87,6 +93,7 @@ impl Default for Config {
             auto_start: true,
             timeout: Some(Duration::from_secs(180)),
             api_key: None,
+            tokens: None,
             backend: Backend::Auto,
             era: Era::Auto,
             host_wait: Duration::ZERO,
@@ -112,6 +119,7 @@ impl Default for Config {
                 head_bytes: 16 * 1024,
                 headers: 100,
                 body_bytes: 32 * 1024 * 1024,
+                bodies_bytes: 256 * 1024 * 1024,
                 head_time: Duration::from_secs(10),
                 body_time: Duration::from_secs(60),
                 idle_time: Duration::from_secs(75),
@@ -123,8 +131,9 @@ impl Default for Config {
             keep_alive: Duration::from_secs(10),
             responses_stored: 100,
             responses_age: Duration::from_secs(60 * 60),
-            cors_origin: None,
+            access: access::Settings::default(),
             health_verbose: false,
+            audit: audit::Settings::default(),
             in_claude_code: false,
             chunk: None,
             interval: None,
@@ -155,7 +164,7 @@ pub fn read(
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<Config, String> {
     let in_claude_code = env("CLAUDECODE").is_some_and(|value| value == "1");
-    let mut config = Config { in_claude_code, ..Config::default() };
+    let mut config = Config { in_claude_code, tokens: usual_path(&env), ..Config::default() };
     for setting in SETTINGS {
         // The weakest first, so that each stronger name overrides it; an empty one is not set.
         for (name, apply) in setting.env.iter().rev() {
@@ -174,6 +183,23 @@ pub fn read(
         return Err(format!("--backend forward: {}", forward::UNSET));
     }
     Ok(config)
+}
+
+/// Where the tokens are, by the flag and the environment alone; `None`: there are to be none.
+///
+/// # Errors
+/// What is allowed.
+pub fn tokens(
+    flag: Option<&str>,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Option<PathBuf>, String> {
+    let set = env("MODELTAP_TOKENS").filter(|value| !value.is_empty());
+    match flag.or(set.as_deref()) {
+        None => Ok(usual_path(env)),
+        Some(value) => table::file(value).map_err(|allowed| {
+            format!("--tokens: {value:?} is not understood; allowed: {allowed}")
+        }),
+    }
 }
 
 fn apply_named(
@@ -286,6 +312,9 @@ mod tests {
             ("BRIDGE_CORS_ORIGIN", "example.org", "https://"),
             ("BRIDGE_HTTP_AUTO_START", "maybe", "true"),
             ("MODELTAP_MAX_HEADERS", "257", "1 to 256"),
+            ("MODELTAP_AUDIT_BODY", "some", "full, redacted, hash, none"),
+            ("MODELTAP_AUDIT_REDACT", "a\n(b", "regular expressions"),
+            ("MODELTAP_AUDIT_MAX_AGE", "0", "1s"),
         ] {
             let said = read_env(&[(name, value)]).unwrap_err();
             assert!(said.contains(name) && said.contains(allowed), "{said}");
@@ -294,6 +323,30 @@ mod tests {
             let said = read_env(&[(name, " my secret")]).unwrap_err();
             assert!(said.contains(name) && !said.contains("my secret"), "{said}");
         }
+    }
+
+    #[test]
+    #[cfg(not(windows))]
+    fn the_tokens_are_where_the_strongest_name_says() {
+        let home = ("HOME", "/h");
+        for (flag, env, path) in [
+            (None, &[home][..], Some("/h/.config/modeltap/tokens.json")),
+            (None, &[home, ("MODELTAP_TOKENS", "")], Some("/h/.config/modeltap/tokens.json")),
+            (None, &[home, ("MODELTAP_TOKENS", "/t")], Some("/t")),
+            (None, &[home, ("MODELTAP_TOKENS", "none")], None),
+            (Some("f"), &[home, ("MODELTAP_TOKENS", "none")], Some("f")),
+            (Some("none"), &[home, ("MODELTAP_TOKENS", "/t")], None),
+            (None, &[], None),
+        ] {
+            let path = path.map(PathBuf::from);
+            let get = |name: &str| {
+                env.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+            };
+            assert_eq!(tokens(flag, get).unwrap(), path, "{flag:?} {env:?}");
+            let flags: Vec<_> = flag.map(|f| ("tokens".into(), f.to_owned())).into_iter().collect();
+            assert_eq!(read(&flags, get).unwrap().tokens, path, "{flag:?} {env:?}");
+        }
+        assert!(tokens(Some(""), |_| None).unwrap_err().contains("none"));
     }
 
     #[test]

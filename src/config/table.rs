@@ -1,11 +1,16 @@
 //! The table of settings, and how each text is read.
 
 use super::{Color, Config};
+use crate::access::cidr::Cidr;
+use crate::access::sites::Origins;
 use crate::host::Backend;
 use crate::host::forward::{Key, Url};
 use crate::http::native::MOST_HEADERS;
 use crate::mcp::session::Era;
+use crate::record::audit::POLICIES;
 use crate::record::log::Level;
+use regex_lite::Regex;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Sets a field from text; an error says what is allowed.
@@ -48,6 +53,9 @@ pub const SETTINGS: &[Setting] = &[
     Setting { flag: "api-key", value: "KEY", default: "none",
         env: &[("MODELTAP_API_KEY", api_key), ("BRIDGE_API_KEY", api_key)],
         help: "ask clients for this key on /v1/* (better set in the environment, where ps does not show it)" },
+    Setting { flag: "tokens", value: "FILE", default: "~/.config/modeltap/tokens.json",
+        env: &[("MODELTAP_TOKENS", |c, v| set(&mut c.tokens, file(v)))],
+        help: "tokens that clients are asked for if it lists any (see modeltap token --help), below $XDG_CONFIG_HOME where that is set, on Windows below %APPDATA%; none has none" },
     Setting { flag: "backend", value: "WAY", default: "auto",
         env: &[("MODELTAP_BACKEND", |c, v| set(&mut c.backend, one_of(v, BACKENDS)))],
         help: "way to the model: auto (the first that is there), sampling, pull, channel or forward" },
@@ -144,6 +152,9 @@ pub const SETTINGS: &[Setting] = &[
         env: &[("MODELTAP_MAX_BODY", |c, v| set(&mut c.limits.body_bytes, whole(v, 1024, 1 << 32))),
             ("BRIDGE_MAX_REQUEST_BYTES", |c, v| set(&mut c.limits.body_bytes, whole(v, 1024, 64 << 20)))],
         help: "largest request body, else 413" },
+    Setting { flag: "max-body-memory", value: "BYTES", default: "268435456",
+        env: &[("MODELTAP_MAX_BODY_MEMORY", |c, v| set(&mut c.limits.bodies_bytes, whole(v, 1024, 1 << 40)))],
+        help: "request bodies over 64 KiB together, as they are read and answered, at least one of the largest; else 503" },
     Setting { flag: "max-head", value: "BYTES", default: "16384",
         env: &[("MODELTAP_MAX_HEAD", |c, v| set(&mut c.limits.head_bytes, whole(v, 256, 1 << 20)))],
         help: "largest request line and headers, else 431" },
@@ -176,10 +187,43 @@ pub const SETTINGS: &[Setting] = &[
         help: "how long each is kept" },
     Setting { flag: "cors-origin", value: "ORIGIN", default: "none",
         env: &[("MODELTAP_CORS_ORIGIN", cors), ("BRIDGE_CORS_ORIGIN", cors)],
-        help: "let pages of this origin, or of any with *, use the API" },
+        help: "let pages of these origins, separated by commas, or of any with *, use the API" },
+    Setting { flag: "allow-hosts", value: "NAMES", default: "none",
+        env: &[("MODELTAP_ALLOW_HOSTS", allow_hosts)],
+        help: "names, separated by commas, under which clients may ask besides localhost and loopback addresses (and, listening elsewhere, any address)" },
+    Setting { flag: "trust-proxy", value: "CIDR", default: "none",
+        env: &[("MODELTAP_TRUST_PROXY", |c, v| set(&mut c.access.proxies, ranges(v)))],
+        help: "reverse proxies, as addresses or ranges separated by commas, whose X-Forwarded-For is believed" },
+    Setting { flag: "rate-limit", value: "RATE", default: "none",
+        env: &[("MODELTAP_RATE_LIMIT", |c, v| set(&mut c.access.rate, v.parse().map(Some)))],
+        help: "how often each address may ask the model without a token, as 60/min, 5/s, 100/h, 1000/day or 60 (a minute), else 429" },
+    Setting { flag: "wait", value: "TIME", default: "0",
+        env: &[("MODELTAP_WAIT", |c, v| set(&mut c.access.wait, time(v, Duration::ZERO, DAY)))],
+        help: "how long a request waits for its limit of rate or concurrency to let it in, before its 429" },
     Setting { flag: "health-verbose", value: "", default: "0",
         env: &[("MODELTAP_HEALTH_VERBOSE", health), ("BRIDGE_HEALTH_VERBOSE", health)],
         help: "/health tells service, host, port, timeout, and whether a key is set" },
+    Setting { flag: "audit", value: "FILE", default: "none",
+        env: &[("MODELTAP_AUDIT", audit_file)],
+        help: "write who asked what, and what came back, to this file; modeltap audit reads it" },
+    Setting { flag: "audit-required", value: "", default: "0",
+        env: &[("MODELTAP_AUDIT_REQUIRED", |c, v| set(&mut c.audit.required, truth(v)))],
+        help: "refuse requests with 503 while that file cannot be written" },
+    Setting { flag: "audit-body", value: "POLICY", default: "redacted",
+        env: &[("MODELTAP_AUDIT_BODY", |c, v| set(&mut c.audit.body, one_of(v, POLICIES)))],
+        help: "how much of bodies it holds: full, redacted (without keys, passwords and files), hash or none" },
+    Setting { flag: "audit-redact", value: "REGEX", default: "none",
+        env: &[("MODELTAP_AUDIT_REDACT", audit_redact)],
+        help: "what else is redacted; each flag, and each line of the variable, adds a pattern" },
+    Setting { flag: "audit-max-size", value: "BYTES", default: "104857600",
+        env: &[("MODELTAP_AUDIT_MAX_SIZE", |c, v| set(&mut c.audit.max_size, whole(v, 4096, 1 << 50)))],
+        help: "begin a new audit file behind so many bytes, from 4096; the full one becomes FILE.1, that FILE.2" },
+    Setting { flag: "audit-max-age", value: "TIME", default: "none",
+        env: &[("MODELTAP_AUDIT_MAX_AGE", audit_age)],
+        help: "and behind so long a time, from 1s" },
+    Setting { flag: "audit-keep", value: "N", default: "10",
+        env: &[("MODELTAP_AUDIT_KEEP", |c, v| set(&mut c.audit.keep, whole(v, 0, 1 << 20)))],
+        help: "full audit files that are kept; 0 keeps all" },
 ];
 
 const TEN: Duration = Duration::from_secs(10);
@@ -214,6 +258,14 @@ fn api_key(config: &mut Config, value: &str) -> Result<(), String> {
     config.api_key = Some(value.to_owned());
     Ok(())
 }
+/// A file that need not be there, or none.
+pub(super) fn file(value: &str) -> Result<Option<PathBuf>, String> {
+    match value {
+        "" => Err("a file, or none".into()),
+        "none" => Ok(None),
+        path => Ok(Some(path.into())),
+    }
+}
 fn max_tokens(config: &mut Config, value: &str) -> Result<(), String> {
     set(&mut config.preferences.max_tokens, whole(value, 1, 1 << 53))
 }
@@ -242,15 +294,60 @@ fn chars(config: &mut Config, value: &str) -> Result<(), String> {
     set(&mut config.message_chars, whole(value, 100, 1_000_000).map(Some))
 }
 fn cors(config: &mut Config, value: &str) -> Result<(), String> {
-    let is_origin = value.contains("://") && value.bytes().all(|b| b.is_ascii_graphic());
-    if value != "*" && !is_origin {
-        return Err("an origin such as https://example.org, or *".into());
+    if value == "*" {
+        config.access.sites.origins = Origins::Any;
+        return Ok(());
     }
-    config.cors_origin = Some(value.to_owned());
+    let is_origin = |origin: &&str| {
+        let host = origin.split_once("://").map(|(_, host)| host);
+        host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*']))
+            && origin.bytes().all(|b| b.is_ascii_graphic())
+    };
+    // Whoever copies an address from a browser has the slash behind it.
+    let origins: Vec<&str> = value.split(',').map(|o| o.trim().trim_end_matches('/')).collect();
+    if !origins.iter().all(is_origin) {
+        return Err("origins such as https://example.org, separated by commas, or *".into());
+    }
+    let listed = origins.into_iter().map(str::to_owned).collect();
+    config.access.sites.origins = Origins::Listed(listed);
     Ok(())
+}
+fn allow_hosts(config: &mut Config, value: &str) -> Result<(), String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let names: Vec<String> =
+        value.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
+    match names.iter().all(|name| !name.is_empty() && name.chars().all(is_name)) {
+        true => {
+            config.access.sites.names = names;
+            Ok(())
+        }
+        false => Err("names of hosts without ports, separated by commas".into()),
+    }
+}
+fn ranges(value: &str) -> Result<Vec<Cidr>, String> {
+    value.split(',').map(|range| range.trim().parse()).collect()
 }
 fn health(config: &mut Config, value: &str) -> Result<(), String> {
     set(&mut config.health_verbose, truth(value))
+}
+
+fn audit_file(config: &mut Config, value: &str) -> Result<(), String> {
+    config.audit.file = Some(value.into());
+    Ok(())
+}
+fn audit_redact(config: &mut Config, value: &str) -> Result<(), String> {
+    for pattern in value.lines().filter(|line| !line.is_empty()) {
+        let pattern = Regex::new(pattern).map_err(|e| format!("regular expressions; {e}"))?;
+        config.audit.patterns.push(pattern);
+    }
+    Ok(())
+}
+fn audit_age(config: &mut Config, value: &str) -> Result<(), String> {
+    let age = match value {
+        "none" => Ok(None),
+        _ => time(value, Duration::from_secs(1), 3650 * DAY).map(Some),
+    };
+    set(&mut config.audit.max_age, age.map_err(|allowed| format!("{allowed}; or none")))
 }
 
 fn set<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {

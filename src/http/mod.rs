@@ -17,8 +17,6 @@ pub use tiny::Server;
 use std::borrow::Cow;
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What a client may take of us before it is refused. Each is a setting.
@@ -30,6 +28,9 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a body; more is 413.
     pub body_bytes: usize,
+    /// Bytes of all bodies that are being read or answered; more is 503. One body always finds room
+    /// where there is no other.
+    pub bodies_bytes: usize,
     /// From the first byte of a head to its end; longer is 408.
     pub head_time: Duration,
     /// From the end of a head to the end of its body; longer is 408.
@@ -114,6 +115,8 @@ pub enum Refusal {
     BodyTooLarge(usize),
     /// 431: the head is over [`Limits::head_bytes`] or [`Limits::headers`].
     HeadTooLarge,
+    /// 503: there is no memory for the body, or [`Limits::bodies_bytes`] are taken.
+    NoMemory,
     /// 503: every place is taken by a connection at work.
     Full,
     /// 503: the HTTP side is stopping.
@@ -122,34 +125,20 @@ pub enum Refusal {
     Bug,
 }
 
-/// A place among the requests in flight, given back when dropped; or none, for what needs none.
-#[derive(Debug, Default)]
-pub struct Permit(Option<Arc<AtomicUsize>>);
-
-impl Permit {
-    /// One of `bound` places counted in `taken`; `None` when all are taken.
-    pub fn take(taken: &Arc<AtomicUsize>, bound: usize) -> Option<Self> {
-        let free = |count| (count < bound).then_some(count + 1);
-        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).ok()?;
-        Some(Permit(Some(taken.clone())))
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if let Some(taken) = &self.0 {
-            taken.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
 /// What an engine serves. Called from many threads at once.
 pub trait Service: Send + Sync + 'static {
+    /// What the service knows of a request that it has let in. It is dropped where the body does not
+    /// come.
+    type Visit;
     /// Looks at a head before any of its body is read; `Err` is the answer, and the body is not read.
-    /// The permit is held until the request is answered or its client gone.
-    fn admit(&self, head: &Head) -> Result<Permit, Response>;
+    fn admit(&self, head: &Head) -> Result<Self::Visit, Response>;
     /// Answers one request that was admitted.
-    fn handle(&self, request: &Request, responder: &mut dyn Responder) -> io::Result<()>;
+    fn handle(
+        &self,
+        request: &Request,
+        visit: Self::Visit,
+        responder: &mut dyn Responder,
+    ) -> io::Result<()>;
     /// Words an engine's own refusal; the head is given where it could be read.
     fn refuse(&self, refusal: Refusal, head: Option<&Head>) -> Response;
     /// Tells the operator of a fault that no request can be blamed for.

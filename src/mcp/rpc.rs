@@ -12,6 +12,8 @@ pub const PARSE_ERROR: i64 = -32700;
 pub const INVALID_REQUEST: i64 = -32600;
 /// The method is not known here.
 pub const METHOD_NOT_FOUND: i64 = -32601;
+/// The request is good, and cannot be served.
+pub const INTERNAL_ERROR: i64 = -32603;
 /// The parameters do not fit the method.
 pub const INVALID_PARAMS: i64 = -32602;
 

@@ -53,6 +53,14 @@ impl<P: Peer> Server<P> {
                     (self.report)("a line from the host was skipped: it is over 64 MiB");
                     self.outbox.post(rpc::error(None, rpc::PARSE_ERROR, "line over 64 MiB"));
                 }
+                Line::NoMemory => {
+                    (self.report)("a line from the host was skipped: there is no memory for it");
+                    self.outbox.post(rpc::error(
+                        None,
+                        rpc::INTERNAL_ERROR,
+                        "no memory for this line",
+                    ));
+                }
             }
         }
     }

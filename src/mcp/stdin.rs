@@ -1,5 +1,6 @@
 //! The lines of standard input, each within a bound.
 
+use crate::memory;
 use std::io::{self, BufRead, Read};
 
 /// The longest line that is read, without its end.
@@ -8,6 +9,12 @@ pub const LONGEST: usize = 64 * 1024 * 1024;
 const KEEP: usize = 256 * 1024;
 /// but not down to less than this while one large line follows another.
 const KEEP_BUSY: usize = 2 * 1024 * 1024;
+/// The least that the buffer grows by.
+const STEP: usize = 4096;
+/// Lines from this size on are taken only where there is memory to handle them,
+const LARGE: usize = 1024 * 1024;
+/// which is so many times their own: an answer's text, the client's, and the lines of the log.
+const HANDLING: usize = 4;
 
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +23,8 @@ pub enum Line<'a> {
     Text(&'a [u8]),
     /// A line over [`LONGEST`], which was skipped.
     TooLong,
+    /// A line that there is no memory for, which was skipped.
+    NoMemory,
     /// Nothing comes any more.
     End,
 }
@@ -37,17 +46,38 @@ impl<R: BufRead> Lines<R> {
         let keep = if self.buffer.len() > KEEP { KEEP_BUSY } else { KEEP };
         self.buffer.clear();
         self.buffer.shrink_to(keep);
-        let mut within = (&mut self.input).take(LONGEST as u64 + 1);
-        if within.read_until(b'\n', &mut self.buffer)? == 0 {
-            return Ok(Line::End);
+        loop {
+            if self.buffer.len() > LONGEST {
+                return self.skip(Line::TooLong);
+            }
+            if self.buffer.try_reserve(STEP).is_err() {
+                return self.skip(Line::NoMemory);
+            }
+            // Never more than there is room for, which would be taken without asking.
+            let room = self.buffer.capacity().min(LONGEST + 1) - self.buffer.len();
+            let mut within = (&mut self.input).take(room as u64);
+            let read = within.read_until(b'\n', &mut self.buffer)?;
+            let ends = read > 0 && self.buffer.last() == Some(&b'\n');
+            if ends {
+                self.buffer.pop();
+            } else if read == room {
+                continue;
+            } else if self.buffer.is_empty() {
+                return Ok(Line::End);
+            }
+            if self.buffer.len() >= LARGE && !memory::is_there(self.buffer.len() * HANDLING) {
+                self.buffer = Vec::new();
+                return Ok(Line::NoMemory);
+            }
+            return Ok(Line::Text(&self.buffer));
         }
-        if self.buffer.last() == Some(&b'\n') {
-            self.buffer.pop();
-        } else if self.buffer.len() > LONGEST {
-            self.input.skip_until(b'\n')?;
-            return Ok(Line::TooLong);
-        }
-        Ok(Line::Text(&self.buffer))
+    }
+
+    /// Reads on to the end of a line that cannot be had.
+    fn skip(&mut self, why: Line<'static>) -> io::Result<Line<'_>> {
+        self.buffer = Vec::new();
+        self.input.skip_until(b'\n')?;
+        Ok(why)
     }
 }
 

@@ -178,8 +178,9 @@ impl Log {
 }
 
 /// The text below a line, written where it will leave from: texts may be large.
+#[derive(Default)]
 pub struct Rows {
-    line: String,
+    pub(super) line: String,
 }
 
 impl Rows {
@@ -237,7 +238,7 @@ fn write_all(shared: &Shared) {
 
 /// Appends the text with its control characters made visible, so that no request can forge a line
 /// or steer a terminal.
-fn push_visible(line: &mut String, text: &str) {
+pub(super) fn push_visible(line: &mut String, text: &str) {
     let is_control = |c: char| c.is_control() && c != '\t';
     if is_plain(text) || !text.contains(is_control) {
         return line.push_str(text);

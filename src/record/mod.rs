@@ -1,4 +1,6 @@
-//! What happened: lines on stderr, and the ring of recent events. Nothing here makes a request wait.
+//! What happened: lines on stderr, the ring of recent events, and the audit file. Nothing here makes
+//! a request wait.
 
+pub mod audit;
 pub mod events;
 pub mod log;

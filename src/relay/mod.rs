@@ -9,19 +9,24 @@ mod sending;
 mod told;
 mod waiting;
 
+use crate::access::Access;
+use crate::access::limits::Barred;
+use crate::access::refused::Refused;
 use crate::api::error::ApiError;
 use crate::api::{Context, Encoder, Endpoint, Parsed};
-use crate::chat::{Ask, Choice, Failure, FailureKind, Format};
+use crate::chat::{Ask, Choice, Failure, FailureKind, Format, Usage};
 use crate::config::Pacing;
 use crate::exchange::{CallId, Ended, Exchange, Tenant};
 use crate::host::schema::{self, Misfit};
 use crate::host::{Hosts, Way};
 use crate::http::{Headers, Request, Responder};
 use crate::names::Names;
+use crate::record::audit::Audit;
 use crate::record::events::{Kind, Ring};
 use crate::record::log::Log;
-use crate::reply::{error_response, id_headers};
+use crate::reply::{api_error, error_response, id_headers, standing_headers};
 use crate::store::Store;
+use crate::visit::{Places, Visit};
 use answer::Answer;
 use placing::Asked;
 use std::cell::{Cell, RefCell};
@@ -31,12 +36,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What carrying a request needs.
 pub struct Relay {
+    /// What callers may.
+    pub access: Arc<Access>,
+    /// The places of those that wait for the model.
+    pub places: Places,
     /// Where requests and answers meet.
     pub exchange: Exchange,
     /// The ways to a model.
     pub hosts: Arc<Hosts>,
     /// Lines on stderr.
     pub log: Log,
+    /// The audit file.
+    pub audit: Audit,
     /// Recent events.
     pub ring: Arc<Ring>,
     /// How long to wait for an answer; a tool may change it.
@@ -61,14 +72,15 @@ pub struct Relay {
     pub model: Mutex<Option<String>>,
 }
 
+/// What stands for the model of a request that cannot be read.
+const NO_MODEL: &str = "-";
+
 /// One request on its way.
 struct Trip<'a> {
     relay: &'a Relay,
     endpoint: &'static Endpoint,
-    id: CallId,
-    tenant: Tenant,
-    /// Who asks: its address, and how it calls itself.
-    client: String,
+    request: &'a Request<'a>,
+    visit: &'a Visit,
     started: Instant,
     model: String,
     stream: bool,
@@ -100,9 +112,9 @@ impl Relay {
     }
 
     /// Keeps what the client wants kept, before it can refer to it.
-    fn keep(&self, encoder: &mut dyn Encoder) {
+    fn keep(&self, encoder: &mut dyn Encoder, owner: Tenant) {
         if let Some(kept) = encoder.to_store() {
-            self.store.put(kept, Instant::now());
+            self.store.put(kept, owner, Instant::now());
         }
     }
 
@@ -114,36 +126,33 @@ impl Relay {
         &self,
         endpoint: &'static Endpoint,
         request: &Request,
-        tenant: Tenant,
+        visit: &Visit,
         common: Headers,
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
-        let agent = request.head.header("user-agent").unwrap_or("-");
         let mut trip = Trip {
             relay: self,
             endpoint,
-            id: CallId::random(),
-            tenant,
-            client: format!("{} {agent:?}", request.head.peer),
+            request,
+            visit,
             started: Instant::now(),
-            model: "-".into(),
+            model: NO_MODEL.into(),
             stream: false,
             way: Cell::new(None),
             ignored: RefCell::default(),
             seen: Cell::new(Instant::now()),
         };
         let context = Context {
-            id: trip.id.to_string(),
+            id: visit.id.to_string(),
             created: unix_time(SystemTime::now()),
             message_chars: self.message_chars,
-            stored: &|id| self.store.get(id, Instant::now()),
+            stored: &|id| self.store.get(id, visit.caller.owner(), Instant::now()),
         };
         let mut parsed = (endpoint.parse)(request.body, &context);
         let parsed = match &mut parsed {
             Ok(parsed) => parsed,
             Err(error) => {
-                let body = String::from_utf8_lossy(request.body);
-                trip.rx(|rows| rows.push("", &body));
+                trip.rx(|rows| rows.push("", &String::from_utf8_lossy(request.body)));
                 return trip.fail(error, common, responder);
             }
         };
@@ -160,10 +169,24 @@ impl<'a> Trip<'a> {
     fn make(
         &self,
         parsed: &mut Parsed,
-        common: Headers,
+        mut common: Headers,
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
         self.received(&parsed.ask);
+        if !self.visit.caller.may_ask(&self.model) {
+            let refused = Refused::Model(self.model.clone());
+            return self.fail(&api_error(&refused), common, responder);
+        }
+        match self.enter(&mut common, responder) {
+            Ok(()) => {}
+            Err(Barred::Over(over)) => {
+                return self.fail(&api_error(&Refused::Over(over)), common, responder);
+            }
+            Err(Barred::Gone) => {
+                self.left(&self.nothing(parsed));
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        }
         match self.ask(parsed, responder) {
             Ok(mut asked) => self.carry(parsed, &mut asked, common, responder),
             Err(Broken::Failed(failure)) => {
@@ -171,10 +194,33 @@ impl<'a> Trip<'a> {
                 self.fail(&error, common, responder)
             }
             Err(Broken::Gone(e)) => {
+                self.visit.ends(Usage::default(), true);
                 self.left(&self.nothing(parsed));
                 Err(e)
             }
         }
+    }
+
+    /// Passes the limits of the caller, waiting for that if it is wanted; how he stands to them is
+    /// for the headers of the answer, whatever it is.
+    #[inline(never)]
+    fn enter(&self, common: &mut Headers, responder: &mut dyn Responder) -> Result<(), Barred> {
+        let (relay, visit) = (self.relay, self.visit);
+        // Whoever has many waiting leaves as much room for others.
+        let has_room = |mine| mine < relay.places.free();
+        let entered = relay
+            .access
+            .enter(&visit.caller, visit.address, &has_room, &mut || responder.is_gone());
+        let standing = match &entered {
+            Ok(Some((_, standing))) => Some(standing),
+            Err(Barred::Over(over)) => Some(&over.standing),
+            _ => None,
+        };
+        if let Some(standing) = standing {
+            common.extend(standing_headers(self.endpoint.dialect, standing));
+        }
+        visit.enters(entered?.map(|(inside, _)| inside));
+        Ok(())
     }
 
     /// Puts the question to a host, and waits for one if that is wanted.
@@ -192,7 +238,7 @@ impl<'a> Trip<'a> {
         if let Some(hint) = relay.names.hint(&parsed.ask.model) {
             parsed.ask.model = hint.to_owned().into();
         }
-        let mut ids = vec![self.id];
+        let mut ids = vec![self.visit.id];
         ids.resize_with(parsed.choices, CallId::random);
         let ticket = relay.exchange.open(ids, self.stream);
         let answer = self.nothing(parsed);
@@ -213,7 +259,7 @@ impl<'a> Trip<'a> {
             choices: vec![Choice::default(); parsed.choices],
             prompt: 0,
             host_model: None,
-            begun: false,
+            begun: None,
         }
     }
 
@@ -251,16 +297,19 @@ impl<'a> Trip<'a> {
                 };
                 asked.close(how, &failure.message);
                 let error = ApiError::of_failure(&failure, self.way.get());
-                if !answer.begun {
+                if answer.begun.is_none() {
+                    self.visit.ends(answer.usage(), true);
                     return self.fail(&error, common, responder);
                 }
-                self.failed(&error);
+                self.failed(&error, Some(answer));
                 let mut out = Vec::new();
                 parsed.encoder.error(&error, &mut out);
+                self.visit.ends(answer.usage(), true);
                 responder.end(&out)
             }
             Err(Broken::Gone(e)) => {
                 asked.close(Ended::Cancelled, "the client went away");
+                self.visit.ends(answer.usage(), true);
                 self.left(answer);
                 Err(e)
             }
@@ -270,7 +319,7 @@ impl<'a> Trip<'a> {
     /// The headers of every answer to this request.
     fn headers(&self, common: &Headers, host_model: Option<&str>) -> Headers {
         let mut headers = common.clone();
-        headers.extend(id_headers(self.endpoint.dialect, &self.id.to_string()));
+        headers.extend(id_headers(self.endpoint.dialect, &self.visit.id.to_string()));
         if let Some(way) = self.way.get() {
             headers.push(("x-mcp-backend", way.into()));
         }
@@ -292,12 +341,13 @@ impl<'a> Trip<'a> {
         common: Headers,
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
-        self.failed(error);
-        let mut response = error_response(error, self.endpoint.dialect, &self.id.to_string());
+        self.failed(error, None);
+        let mut response = error_response(error, self.endpoint.dialect, &self.visit.id.to_string());
         response.headers.extend(common);
         if let Some(way) = self.way.get() {
             response.headers.push(("x-mcp-backend", way.into()));
         }
+        self.visit.ends(Usage::default(), true);
         responder.respond(&response)
     }
 }

@@ -163,7 +163,7 @@ impl<'t, 'a> Asked<'t, 'a> {
             }
             let errand = Errand {
                 id,
-                tenant: trip.tenant,
+                tenant: trip.visit.caller.tenant(),
                 since: trip.started,
                 again: !is_new && post.way.is_some(),
                 deadline: trip.deadline(),
@@ -194,7 +194,7 @@ impl<'t, 'a> Asked<'t, 'a> {
     }
 
     fn id(&self, choice: usize) -> CallId {
-        self.ticket.ids().get(choice).copied().unwrap_or(self.trip.id)
+        self.ticket.ids().get(choice).copied().unwrap_or(self.trip.visit.id)
     }
 
     fn set(&mut self, choice: usize, post: Post<'a>) {

@@ -40,9 +40,10 @@ impl Trip<'_> {
         self.relay.learn(answer);
         let usage = answer.usage();
         let body = parsed.encoder.whole(&answer.choices, usage);
-        self.relay.keep(&mut *parsed.encoder);
+        self.relay.keep(&mut *parsed.encoder, self.visit.caller.owner());
         let mut response = Response::json(200, body);
         response.headers.extend(self.headers(common, answer.host_model.as_deref()));
+        self.visit.ends(usage, false);
         responder.respond(&response).map_err(Broken::Gone)?;
         let text = answer.choices.first().map_or("", |choice| choice.text.as_str());
         self.note(Kind::Response, text, &[("backend", self.way.get().unwrap_or_default())]);
@@ -79,7 +80,7 @@ impl Trip<'_> {
             let now = Instant::now();
             let (encoder, answer) = (&mut *parsed.encoder, &mut asked.answer);
             out.clear();
-            if !answer.begun && (pacer.is_due(now) || now >= silent_until) {
+            if answer.begun.is_none() && (pacer.is_due(now) || now >= silent_until) {
                 let mut headers: Headers = vec![
                     ("Content-Type", "text/event-stream".into()),
                     ("Cache-Control", "no-cache".into()),
@@ -88,7 +89,7 @@ impl Trip<'_> {
                 headers.extend(self.headers(common, answer.host_model.as_deref()));
                 responder.begin(200, &headers).map_err(Broken::Gone)?;
                 encoder.open(answer.usage(), &mut out);
-                answer.begun = true;
+                answer.begun = Some(now);
                 silent_until = now + self.relay.keep_alive;
             }
             while let Some((choice, event)) = pacer.pop(now) {
@@ -103,7 +104,8 @@ impl Trip<'_> {
                 self.relay.learn(answer);
                 let usage = answer.usage();
                 encoder.close(&answer.choices, usage, &mut out);
-                self.relay.keep(encoder);
+                self.relay.keep(encoder, self.visit.caller.owner());
+                self.visit.ends(usage, false);
                 responder.end(&out).map_err(Broken::Gone)?;
                 self.note(
                     Kind::ResponseDone,

@@ -16,7 +16,6 @@ use crate::host::forward;
 use crate::host::pull::{Next, Replied};
 use crate::host::replies::NotTaken;
 use crate::host::rounds::Leg;
-use crate::http::Service;
 use crate::mcp::arguments::Arguments;
 use crate::mcp::modern::Meta;
 use crate::mcp::rpc::{self, RpcError, RpcId};
@@ -26,6 +25,7 @@ use crate::record::events::{self, Event, Ring};
 use crate::routes::Routes;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::io;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -154,9 +154,10 @@ impl ToolBox {
         }
         // The schema bounds the port.
         let port = number(arguments, "port").and_then(|port| u16::try_from(port).ok());
-        let service: Arc<dyn Service> = self.routes.clone();
-        match self.control.start(service, text(arguments, "host"), port) {
+        match self.control.start(self.routes.clone(), text(arguments, "host"), port) {
             Ok(_) => Outcome::ok(self.http_status()),
+            // It says itself what is wrong.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Outcome::error(e.to_string()),
             Err(e) => Outcome::error(format!("the HTTP server could not be started: {e}")),
         }
     }

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 impl ToolBox {
     pub(super) fn http_status(&self) -> Value {
-        self.control.status().to_json(self.routes.relay.timeout(), self.access.has_key())
+        self.control.status().to_json(self.routes.relay.timeout(), self.access.asks_for_keys())
     }
 
     /// What `runtime_status` tells.
@@ -23,6 +23,8 @@ impl ToolBox {
         let (total, most) = self.ring.counts();
         let mut http = self.http_status();
         http["connections"] = self.control.connections().into();
+        http["api_key_fingerprint"] = self.access.fingerprint().as_deref().into();
+        http["tokens_listed"] = self.access.tokens().into();
         let pacing = self.routes.relay.pacing;
         json!({
             "service": env!("CARGO_PKG_NAME"),
@@ -46,6 +48,7 @@ impl ToolBox {
             "openai_api": {
                 "routes": crate::api::ROUTES,
                 "models": self.routes.models(),
+                "admitted": self.routes.relay.places.taken(),
                 "in_flight": counts.waiting,
                 "on_offer": hosts.offers.len(),
                 "in_line": hosts.sampling.turns.in_line(),

@@ -119,7 +119,7 @@ impl Caller {
 pub fn request(path: &str, headers: &str, body: &Value) -> Vec<u8> {
     let body = body.to_string();
     format!(
-        "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n{headers}\r\n{body}",
         body.len()
     )

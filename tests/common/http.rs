@@ -54,7 +54,11 @@ pub fn events_of(text: &str) -> Vec<String> {
 
 impl Client {
     pub fn connect(addr: SocketAddr) -> Client {
-        let stream = TcpStream::connect(addr).expect("the bridge accepts");
+        Client::over(TcpStream::connect(addr).expect("the bridge accepts"))
+    }
+
+    /// On a connection that was made already.
+    pub fn over(stream: TcpStream) -> Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -70,14 +74,14 @@ impl Client {
     pub fn post(&mut self, path: &str, headers: &str, body: &Value) {
         let body = body.to_string();
         self.send(format!(
-            "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n{headers}\r\n{body}",
             body.len()
         ));
     }
 
     pub fn get(&mut self, path: &str) {
-        self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     }
 
     /// What one read brings, as text.
@@ -175,7 +179,7 @@ pub fn post(addr: SocketAddr, path: &str, body: &Value) -> Answer {
 /// One request on a connection of its own.
 pub fn get(addr: SocketAddr, path: &str) -> Answer {
     let mut client = Client::connect(addr);
-    client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
     client.answer()
 }
 

@@ -2,12 +2,14 @@
 //! sockets. Every wait here has a deadline, and nothing sleeps.
 #![allow(dead_code)] // Each test file uses its own part.
 
+pub mod audit;
 pub mod calls;
 pub mod endpoint;
 pub mod http;
 pub mod modern;
 pub mod pull;
 pub mod schema;
+pub mod tokens;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde_json::{Value, json};

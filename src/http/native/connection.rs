@@ -2,10 +2,12 @@
 //! have it answered, and again. Requests sent ahead are answered in the order in which they came.
 
 use super::super::{Limits, Refusal, Request, Responder, Response, Service};
+use super::bodies::{Bodies, FREE};
 use super::head::Facts;
 use super::places::Place;
 use super::reader::{Reader, Stop};
 use super::writer::Writer;
+use crate::memory;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,9 +17,12 @@ use std::time::{Duration, Instant};
 /// at once would reset the connection and take the answer away with it.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
+/// How many times its own size a body takes at most while it is handled: its text, the line to the
+/// host, and the lines of the log.
+const HANDLING: usize = 6;
 
 /// Serves one connection to its end.
-pub fn serve(place: &Place, limits: &Limits, service: &dyn Service) {
+pub fn serve<S: Service>(place: &Place, limits: &Limits, bodies: &Bodies, service: &S) {
     let stream = place.stream();
     let Ok(peer) = stream.peer_addr() else { return };
     let ready = stream
@@ -27,7 +32,7 @@ pub fn serve(place: &Place, limits: &Limits, service: &dyn Service) {
     if ready.is_err() {
         return;
     }
-    let mut reader = Reader::new(limits.idle_time);
+    let mut reader = Reader::new(limits.idle_time, bodies);
     let mut out = Vec::new();
     loop {
         match one(place, stream, &mut reader, &mut out, limits, service, peer.ip()) {
@@ -36,8 +41,8 @@ pub fn serve(place: &Place, limits: &Limits, service: &dyn Service) {
             Err(Stop::Refuse(refusal)) => {
                 let head = reader.head(limits, peer.ip()).ok().map(|parsed| parsed.head);
                 let response = service.refuse(refusal, head.as_ref());
-                refuse(place, &mut out, &response);
-                return;
+                reader.clear();
+                return refuse(place, &mut out, &response, LINGER);
             }
         }
         // Whoever stops the server cuts off what is idle by then; who falls idle later leaves here.
@@ -48,13 +53,13 @@ pub fn serve(place: &Place, limits: &Limits, service: &dyn Service) {
 }
 
 /// Serves one request; `Ok(false)` when the connection is to be closed after it.
-fn one(
+fn one<S: Service>(
     place: &Place,
     stream: &TcpStream,
     reader: &mut Reader,
     out: &mut Vec<u8>,
     limits: &Limits,
-    service: &dyn Service,
+    service: &S,
     peer: IpAddr,
 ) -> Result<bool, Stop> {
     reader.wait_head(stream, limits, peer)?;
@@ -70,12 +75,14 @@ fn one(
     if place.is_stopping() {
         return Err(Refusal::Stopping.into());
     }
-    let _permit = match service.admit(&head) {
-        Ok(permit) => permit,
+    let visit = match service.admit(&head) {
+        Ok(visit) => visit,
         Err(response) => {
             // An answer now, and a body nobody reads: only closing keeps the two apart.
             let Some(body) = reader.whole_body(&facts) else {
-                refuse(place, out, &response);
+                drop(head);
+                reader.clear();
+                refuse(place, out, &response, LINGER);
                 return Ok(false);
             };
             drop(head);
@@ -96,6 +103,10 @@ fn one(
                 stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Stop::Quiet)?;
             }
             let body = reader.read_body(stream, &facts, limits)?;
+            let length = reader.body(&body).len();
+            if length > FREE && !memory::is_there(length.saturating_mul(HANDLING)) {
+                return Err(Refusal::NoMemory.into());
+            }
             head = reader.head(limits, peer)?.head;
             body
         }
@@ -106,7 +117,7 @@ fn one(
     let mut ahead = Vec::new();
     let mut writer = Writer::new(stream, &mut ahead, facts, out);
     // A bug met by one request must not take the other connections with it.
-    let handled = catch_unwind(AssertUnwindSafe(|| service.handle(&request, &mut writer)));
+    let handled = catch_unwind(AssertUnwindSafe(|| service.handle(&request, visit, &mut writer)));
     if handled.is_err() && writer.is_fresh() {
         // Should even this fail, the connection is closed below.
         let _ = writer.respond(&service.refuse(Refusal::Bug, Some(&request.head)));
@@ -119,9 +130,18 @@ fn one(
     Ok(go_on)
 }
 
-/// Answers, says that nothing more is read, and lets the client finish sending into the void.
+/// Tells a client that it cannot be served, within `time`, on the thread that is there.
+pub fn turn_away(place: &Place, service: &impl Service, time: Duration) {
+    // A client whose connection takes no such setting is dropped without a word.
+    if place.stream().set_write_timeout(Some(time)).is_ok() {
+        refuse(place, &mut Vec::new(), &service.refuse(Refusal::Full, None), time);
+    }
+}
+
+/// Answers, says that nothing more is read, and lets the client finish sending into the void for as
+/// long as `linger`.
 #[inline(never)]
-fn refuse(place: &Place, out: &mut Vec<u8>, response: &Response) {
+fn refuse(place: &Place, out: &mut Vec<u8>, response: &Response, linger: Duration) {
     let stream = place.stream();
     let mut ahead = Vec::new();
     let answered = Writer::new(stream, &mut ahead, Facts::closing(), out).respond(response);
@@ -130,7 +150,7 @@ fn refuse(place: &Place, out: &mut Vec<u8>, response: &Response) {
     }
     // All is said, so that it may be sent away for somebody else.
     place.set_idle();
-    let until = Instant::now() + LINGER;
+    let until = Instant::now() + linger;
     let mut stream = stream;
     let mut void = [0; 4096];
     let mut left = LINGER_BYTES;

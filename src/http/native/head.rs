@@ -56,6 +56,8 @@ impl Facts {
 pub struct Parsed<'a> {
     /// For the service.
     pub head: Head<'a>,
+    /// The authority, where the target is in a proxy's absolute form.
+    pub authority: Option<&'a str>,
     /// Its bytes, with the blank line that ends it.
     pub length: usize,
     /// Whether it says HTTP/1.0.
@@ -109,20 +111,24 @@ fn parse_within<'a, const N: usize>(
     let (Some(method), Some(target)) = (request.method, request.path) else {
         return Err(Refusal::Malformed("the request line cannot be read"));
     };
-    let (path, query) = split(target);
+    if !ends_lines_properly(bytes.get(..length).unwrap_or_default()) {
+        return Err(Refusal::Malformed("a line of the head does not end in CRLF"));
+    }
+    let Target { authority, path, query } = split(target);
     let headers = request.headers.iter().map(|h| (h.name, h.value.trim_ascii())).collect();
     let http10 = request.version == Some(0);
-    Ok(Some(Parsed { head: Head { method, path, query, headers, peer }, length, http10 }))
+    let head = Head { method, path, query, headers, peer };
+    Ok(Some(Parsed { head, authority, length, http10 }))
 }
 
 impl Parsed<'_> {
     /// What the connection must know.
     pub fn facts(&self) -> Result<Facts, Refusal> {
-        let Parsed { head, length, http10 } = self;
+        let Parsed { head, authority, length, http10 } = self;
         let http10 = *http10;
         let mut content_length: Option<usize> = None;
         let mut chunked = false;
-        let mut hosts = 0;
+        let mut host = None;
         let (mut close, mut keep) = (false, false);
         let mut expects_continue = false;
         for (name, value) in &head.headers {
@@ -147,7 +153,9 @@ impl Parsed<'_> {
                 }
                 chunked = true;
             } else if name.eq_ignore_ascii_case("host") {
-                hosts += 1;
+                if host.replace(*value).is_some() {
+                    return Err(Refusal::Malformed("there are two Host headers"));
+                }
             } else if name.eq_ignore_ascii_case("connection") {
                 close |= has("close");
                 keep |= has("keep-alive");
@@ -155,8 +163,20 @@ impl Parsed<'_> {
                 expects_continue = !http10 && has("100-continue");
             }
         }
-        if hosts > 1 || (hosts == 0 && !http10) {
-            return Err(Refusal::Malformed("an HTTP/1.1 request has exactly one Host header"));
+        match (host, authority) {
+            (None, None) if http10 => {}
+            (None, _) => return Err(Refusal::Malformed("there is no Host header")),
+            (Some(host), _) if !host.iter().all(may_be_in_host) => {
+                return Err(Refusal::Malformed("the Host header is no host and port"));
+            }
+            // The target's would be the one that counts (RFC 9112 §3.2.2); whoever else looked at the
+            // request may have gone by the other.
+            (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority.as_bytes()) => {
+                return Err(Refusal::Malformed(
+                    "the target and the Host header contradict each other",
+                ));
+            }
+            _ => {}
         }
         let framing = match (chunked, content_length) {
             (true, Some(_)) => {
@@ -176,16 +196,44 @@ impl Parsed<'_> {
     }
 }
 
-/// A target's path and query. A proxy's absolute form, http://host/path, is served like the path
-/// (RFC 9112 §3.2.2).
-pub fn split(target: &str) -> (&str, &str) {
-    let target = match target.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains('/') => {
-            rest.find('/').map_or("/", |slash| &rest[slash..])
+/// A request's target in its parts.
+pub struct Target<'a> {
+    /// Host and port, where it is in a proxy's absolute form.
+    pub authority: Option<&'a str>,
+    /// The path, undecoded.
+    pub path: &'a str,
+    /// The query, undecoded, without `?`; empty where there is none.
+    pub query: &'a str,
+}
+
+/// Takes a target apart. A proxy's absolute form, http://host/path, is served like the path (RFC 9112
+/// §3.2.2).
+pub fn split(target: &str) -> Target<'_> {
+    let is_http = |scheme: &str| ["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s));
+    let (authority, rest) = match target.split_once("://") {
+        Some((scheme, rest)) if is_http(scheme) => {
+            let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+            (Some(authority), rest)
         }
-        _ => target,
+        _ => (None, target),
     };
-    target.split_once('?').unwrap_or((target, ""))
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    // An empty path stands for the root (RFC 9110 §4.2.3).
+    let path = if path.is_empty() { "/" } else { path };
+    Target { authority, path, query }
+}
+
+/// Whether every line ends in CRLF. The parser lets no CR stand anywhere else, but would take a bare LF
+/// for the end of a line, which RFC 9112 §2.2 allows and other readers of the same bytes do not.
+fn ends_lines_properly(head: &[u8]) -> bool {
+    let count = |byte: u8| head.iter().filter(|b| **b == byte).count();
+    count(b'\r') == count(b'\n')
+}
+
+/// Whether the byte may stand in a host with its port (RFC 3986 §3.2); a list of them has commas, and
+/// who names a user there means to deceive.
+fn may_be_in_host(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%:[]!$&'()*+;=".contains(byte)
 }
 
 /// Digits and nothing else; a number past all bounds is the largest one.

@@ -3,6 +3,7 @@
 //! A new connection goes to a thread that waits for one, or else to a new thread; the hand-over is
 //! a rendezvous, so a connection is never queued behind another's work.
 
+pub mod bodies;
 mod connection;
 pub mod head;
 mod places;
@@ -12,6 +13,7 @@ pub(super) mod writer;
 pub use head::MOST as MOST_HEADERS;
 
 use super::{Limits, Service};
+use bodies::Bodies;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use places::{Place, Places};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -30,7 +32,8 @@ pub(super) const STACK: usize = 512 * 1024;
 pub(super) const SPARE_TIME: Duration = Duration::from_secs(10);
 /// Between two tries at a port that somebody else has.
 const RETRY: Duration = Duration::from_millis(400);
-/// How long to wait, out of descriptors, until somebody leaves by himself.
+/// How long to wait, out of descriptors, until somebody leaves by himself; and for a client to take the
+/// news that there is no thread for it.
 const ROOM_TIME: Duration = Duration::from_millis(100);
 /// How long a connection that was told to leave may take to do so on a busy machine.
 const LEAVE_TIME: Duration = Duration::from_secs(1);
@@ -67,11 +70,11 @@ impl Server {
     ///
     /// # Errors
     /// Only when no thread can be started.
-    pub fn start(
+    pub fn start<S: Service>(
         host: &str,
         port: u16,
         limits: Limits,
-        service: Arc<dyn Service>,
+        service: Arc<S>,
     ) -> io::Result<Self> {
         let places = Places::new(limits.connections);
         let (stop, stopped) = bounded(0);
@@ -144,11 +147,11 @@ pub(super) fn state_of(bound: &io::Result<Vec<TcpListener>>) -> State {
 }
 
 /// The accepting thread: waits for the port, then accepts until the order to stop.
-fn run(
+fn run<S: Service>(
     address: &(String, u16),
     first: io::Result<Vec<TcpListener>>,
     state: &Mutex<State>,
-    pool: &Pool,
+    pool: &Pool<S>,
     stopped: &Receiver<()>,
 ) {
     let is_stopped = || stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected);
@@ -245,17 +248,19 @@ pub(super) fn wake(address: &SocketAddr) {
 }
 
 /// The threads that serve connections.
-struct Pool {
+struct Pool<S> {
     places: Places,
     limits: Arc<Limits>,
-    service: Arc<dyn Service>,
+    bodies: Bodies,
+    service: Arc<S>,
     hand_over: (Sender<Place>, Receiver<Place>),
 }
 
-impl Pool {
-    fn new(places: Places, limits: Limits, service: Arc<dyn Service>) -> Self {
+impl<S: Service> Pool<S> {
+    fn new(places: Places, limits: Limits, service: Arc<S>) -> Self {
         // Without a buffer: a send succeeds only if a thread is waiting in this very moment.
-        Pool { places, limits: Arc::new(limits), service, hand_over: bounded(0) }
+        let bodies = Bodies::new(limits.bodies_bytes.max(limits.body_bytes + limits.head_bytes));
+        Pool { places, limits: Arc::new(limits), bodies, service, hand_over: bounded(0) }
     }
 
     fn accept(&self, listener: &TcpListener, is_stopped: &dyn Fn() -> bool) {
@@ -293,19 +298,43 @@ impl Pool {
             Ok(()) => return,
             Err(TrySendError::Full(place) | TrySendError::Disconnected(place)) => place,
         };
-        let (limits, service, next) =
-            (self.limits.clone(), self.service.clone(), self.hand_over.1.clone());
+        let (limits, bodies, service, next) = (
+            self.limits.clone(),
+            self.bodies.clone(),
+            self.service.clone(),
+            self.hand_over.1.clone(),
+        );
+        // It gets its first connection when it is there, so that nobody is lost with a thread that
+        // cannot be had.
+        let (give, given) = bounded(1);
         let work = move || {
-            let mut place = Some(place);
+            let mut place = given.recv().ok();
             while let Some(here) = place.take() {
-                connection::serve(&here, &limits, &*service);
+                connection::serve(&here, &limits, &bodies, &*service);
                 drop(here);
                 place = next.recv_timeout(SPARE_TIME).ok();
             }
         };
-        // Without a thread the connection is dropped, which tells its client.
-        if let Err(e) = thread::Builder::new().name("http".into()).stack_size(STACK).spawn(work) {
-            self.service.report(&format!("a connection was dropped for want of a thread: {e}"));
+        match thread::Builder::new().name("http".into()).stack_size(STACK).spawn(work) {
+            // There is room for it, and the thread waits.
+            Ok(_) => drop(give.send(place)),
+            Err(e) => self.serve_without_thread(place, &e),
+        }
+    }
+
+    /// Gives a new connection the thread of the longest idle one, or tells it that there is none.
+    fn serve_without_thread(&self, place: Place, e: &io::Error) {
+        // It may not be sent away for itself.
+        place.set_busy();
+        let made_room = self.places.make_room(LEAVE_TIME);
+        place.set_idle();
+        let left = match made_room {
+            true => self.hand_over.0.send_timeout(place, LEAVE_TIME).map_err(|e| e.into_inner()),
+            false => Err(place),
+        };
+        if let Err(place) = left {
+            self.service.report(&format!("a connection was refused for want of a thread: {e}"));
+            connection::turn_away(&place, &*self.service, ROOM_TIME);
         }
     }
 }

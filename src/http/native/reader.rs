@@ -2,6 +2,7 @@
 //! deadlines. What is wrong with a request is said as a [`Refusal`]; nothing here writes.
 
 use super::super::{Limits, Refusal};
+use super::bodies::{Bodies, Claim, FREE};
 use super::head::{Facts, Framing, Parsed, parse};
 use std::io::{self, Read};
 use std::net::{IpAddr, TcpStream};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 /// What is asked for at a time, where it is not known how much comes.
 const STEP: usize = 2048;
 /// A buffer that grew beyond this is given back after the request.
-const KEEP: usize = 64 * 1024;
+const KEEP: usize = FREE;
 /// The longest chunk-size line: 16 digits, and room for extensions that nobody uses.
 const CHUNK_LINE: usize = 256;
 
@@ -56,12 +57,13 @@ pub struct Reader {
     start: usize,
     end: usize,
     timeout: Duration,
+    claim: Claim,
 }
 
 impl Reader {
-    /// An empty buffer over a stream whose read timeout is `timeout`.
-    pub fn new(timeout: Duration) -> Self {
-        Reader { data: Vec::new(), start: 0, end: 0, timeout }
+    /// An empty buffer over a stream whose read timeout is `timeout`, which grows within `bodies`.
+    pub fn new(timeout: Duration, bodies: &Bodies) -> Self {
+        Reader { data: Vec::new(), start: 0, end: 0, timeout, claim: bodies.claim() }
     }
 
     /// Whether nothing of a next request has come.
@@ -74,16 +76,27 @@ impl Reader {
     }
 
     /// Makes room for at least one byte and at most `want`, growing by doubling.
-    fn room(&mut self, want: usize) -> &mut [u8] {
+    fn room(&mut self, want: usize) -> Result<&mut [u8], Refusal> {
         if self.end == self.data.len() {
             self.move_up();
         }
         if self.end == self.data.len() {
             let more = want.clamp(STEP, self.data.len().max(STEP));
-            self.data.reserve_exact(more);
+            self.reserve(more)?;
             self.data.resize(self.data.len() + more, 0);
         }
-        &mut self.data[self.end..]
+        Ok(&mut self.data[self.end..])
+    }
+
+    /// Makes the buffer take `more` bytes than it has, as far as there is memory for it.
+    fn reserve(&mut self, more: usize) -> Result<(), Refusal> {
+        let wanted = self.data.len().saturating_add(more);
+        if wanted > self.data.capacity()
+            && (!self.claim.hold(wanted) || self.data.try_reserve_exact(more).is_err())
+        {
+            return Err(Refusal::NoMemory);
+        }
+        Ok(())
     }
 
     /// Moves what was read up to the beginning.
@@ -129,7 +142,7 @@ impl Reader {
         loop {
             let read = match want <= STEP {
                 true => stream.read_once(&mut little),
-                false => stream.read_once(self.room(want)),
+                false => stream.read_once(self.room(want)?),
             };
             match read {
                 Ok(0) => return Err(Stop::Quiet),
@@ -137,6 +150,9 @@ impl Reader {
                     if want <= STEP {
                         self.move_up();
                         self.data.truncate(self.end);
+                        if n > self.data.capacity() - self.data.len() {
+                            self.reserve(n.max(self.data.len()))?;
+                        }
                         self.data.extend_from_slice(&little[..n]);
                     }
                     self.end += n;
@@ -170,10 +186,11 @@ impl Reader {
         let mut deadline = Instant::now() + limits.head_time;
         loop {
             // Blank lines before a request are to be ignored (RFC 9112 §2.2), and begin none.
-            while self.bytes().first().is_some_and(|b| matches!(b, b'\r' | b'\n')) {
-                self.start += 1;
+            while self.bytes().starts_with(b"\r\n") {
+                self.start += 2;
             }
-            if self.is_empty() {
+            // Half of one, as likely.
+            if self.is_empty() || self.bytes() == b"\r" {
                 self.set_timeout(stream, limits.idle_time)?;
                 if !self.read(stream, STEP)? {
                     return Err(Stop::Quiet);
@@ -203,11 +220,14 @@ impl Reader {
             .then_some(Body { range: facts.head..whole, raw_end: whole })
     }
 
-    /// Refuses a body that says beforehand that it is too large.
+    /// Refuses a body that says beforehand that it is too large, or larger than there is room for now.
     pub fn check_length(&self, facts: &Facts, limits: &Limits) -> Result<(), Refusal> {
         match facts.framing {
             Framing::Length(length) if length > limits.body_bytes => {
                 Err(Refusal::BodyTooLarge(limits.body_bytes))
+            }
+            Framing::Length(length) if !self.claim.has_room(facts.head.saturating_add(length)) => {
+                Err(Refusal::NoMemory)
             }
             _ => Ok(()),
         }
@@ -247,7 +267,7 @@ impl Reader {
         let (mut raw, mut decoded) = (head, head);
         loop {
             let line = self.line(stream, raw, CHUNK_LINE, deadline)?;
-            let size = chunk_size(&self.bytes()[raw..line])?;
+            let size = chunk_size(&self.bytes()[raw..line - 2])?;
             raw = line;
             if size == 0 {
                 break;
@@ -276,10 +296,13 @@ impl Reader {
         let most = raw + limits.head_bytes;
         loop {
             let line = self.line(stream, raw, most.saturating_sub(raw), deadline)?;
-            let blank = line - raw == 2;
+            let trailer = &self.bytes()[raw..line - 2];
             raw = line;
-            if blank {
+            if trailer.is_empty() {
                 return Ok(Body { range: head..decoded, raw_end: raw });
+            }
+            if !is_field(trailer) {
+                return Err(Refusal::Malformed("a trailer is no header").into());
             }
         }
     }
@@ -323,10 +346,22 @@ impl Reader {
         if self.is_empty() {
             self.start = 0;
             self.end = 0;
-            if self.data.capacity() > KEEP {
-                self.data = Vec::new();
-            }
         }
+        if self.data.capacity() > KEEP {
+            // What was sent ahead of its time is little, and need not lie in what held the body.
+            self.data = self.bytes().to_vec();
+            self.start = 0;
+            self.end = self.data.len();
+            self.claim.hold(self.data.capacity());
+        }
+    }
+
+    /// Forgets all that was read, and gives its memory back.
+    pub fn clear(&mut self) {
+        self.data = Vec::new();
+        self.start = 0;
+        self.end = 0;
+        self.claim.hold(0);
     }
 }
 
@@ -363,13 +398,36 @@ pub fn is_timeout(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
+/// The size that a chunk's line gives, which comes without its end: hexadecimal digits, and behind
+/// semicolons what nobody here knows (RFC 9112 §7.1).
 fn chunk_size(line: &[u8]) -> Result<usize, Refusal> {
-    let size = line.split(|b| *b == b';').next().unwrap_or_default().trim_ascii_end();
+    if line.iter().any(is_control) {
+        return Err(Refusal::Malformed("a chunk's size line holds a control character"));
+    }
+    let mut parts = line.split(|b| *b == b';');
+    let size = parts.next().unwrap_or_default();
+    // Blanks may only lead to an extension.
+    let size = if size.len() == line.len() { size } else { size.trim_ascii_end() };
     let text = std::str::from_utf8(size).unwrap_or_default();
     if text.is_empty() || text.len() > 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Refusal::Malformed("a chunk size is not a hexadecimal number"));
     }
+    if parts.any(|extension| extension.trim_ascii().is_empty()) {
+        return Err(Refusal::Malformed("a chunk's extension has no name"));
+    }
     Ok(usize::from_str_radix(text, 16).unwrap_or(usize::MAX))
+}
+
+/// Whether the line, which comes without its end, is a header: a name, a colon, and text.
+fn is_field(line: &[u8]) -> bool {
+    let may_be_in_name = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    let name = line.split(|b| *b == b':').next().unwrap_or_default();
+    let is_name = !name.is_empty() && name.len() < line.len() && name.iter().all(may_be_in_name);
+    is_name && !line.iter().any(is_control)
+}
+
+fn is_control(byte: &u8) -> bool {
+    (*byte < b' ' && *byte != b'\t') || *byte == 0x7f
 }
 
 #[cfg(test)]

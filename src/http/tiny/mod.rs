@@ -37,7 +37,6 @@ pub struct Server {
 /// What the threads of all addresses have in common.
 struct Shared {
     limits: Limits,
-    service: Arc<dyn Service>,
     state: Mutex<State>,
     stopping: AtomicBool,
     /// Requests that are being answered.
@@ -55,11 +54,11 @@ impl Server {
     ///
     /// # Errors
     /// Only when no thread can be started.
-    pub fn start(
+    pub fn start<S: Service>(
         host: &str,
         port: u16,
         limits: Limits,
-        service: Arc<dyn Service>,
+        service: Arc<S>,
     ) -> io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let address = (host.trim_matches(['[', ']']).to_owned(), port);
@@ -67,7 +66,6 @@ impl Server {
         let first = bind(&address);
         let shared = Arc::new(Shared {
             limits,
-            service,
             state: Mutex::new(state_of(&first)),
             stopping: AtomicBool::new(false),
             busy: Mutex::new(0),
@@ -75,7 +73,7 @@ impl Server {
         });
         let thread = {
             let shared = shared.clone();
-            let run = move || run(&address, first, &shared, &stopped);
+            let run = move || run(&address, first, &shared, &service, &stopped);
             thread::Builder::new().name("http-port".into()).stack_size(STACK).spawn(run)?
         };
         Ok(Server { shared, stop: Some(stop), thread: Some(thread) })
@@ -117,16 +115,17 @@ impl Drop for Server {
 }
 
 /// The port's own thread: waits for it, has it served, and closes it at the order to stop.
-fn run(
+fn run<S: Service>(
     address: &(String, u16),
     first: io::Result<Vec<TcpListener>>,
     shared: &Arc<Shared>,
+    service: &Arc<S>,
     stopped: &Receiver<()>,
 ) {
     let Some(listeners) = wait_for_port(address, first, &shared.state, stopped) else { return };
     for listener in &listeners {
-        if let Err(e) = Crew::start(listener, shared) {
-            shared.service.report(&format!("one of the addresses is not served: {e}"));
+        if let Err(e) = Crew::start(listener, shared, service) {
+            service.report(&format!("one of the addresses is not served: {e}"));
         }
     }
     // Nothing is ever sent, so this is the order to stop.
@@ -155,7 +154,7 @@ impl Shared {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    fn serve(&self, sent: tiny_http::Request) {
+    fn serve(&self, sent: tiny_http::Request, service: &impl Service) {
         let busy = {
             let mut busy = self.busy();
             *busy += 1;
@@ -167,24 +166,24 @@ impl Shared {
         };
         // The crate panics over a body whose length no memory has.
         let served = catch_unwind(AssertUnwindSafe(|| {
-            request::serve(sent, refusal, &self.limits, &*self.service);
+            request::serve(sent, refusal, &self.limits, service);
         }));
         if served.is_err() {
-            self.service.report("a request was dropped by a panic");
+            service.report("a request was dropped by a panic");
         }
         *self.busy() -= 1;
         self.done.notify_all();
     }
 
     /// The crate accepts nobody any more.
-    fn lost(&self, e: &io::Error) {
+    fn lost(&self, e: &io::Error, service: &impl Service) {
         let mut state = lock(&self.state);
         if *state != State::Stopped {
             let said = format!(
                 "tiny_http has stopped accepting connections: {e}; call the tool http_server_stop, \
                  then http_server_start"
             );
-            self.service.report(&said);
+            service.report(&said);
             *state = State::Waiting(said);
         }
     }
@@ -192,8 +191,9 @@ impl Shared {
 
 /// The threads that serve one address. One of them at least waits for a request, unless all that are
 /// allowed are at work.
-struct Crew {
+struct Crew<S> {
     shared: Arc<Shared>,
+    service: Arc<S>,
     server: tiny_http::Server,
     threads: Mutex<Threads>,
 }
@@ -203,8 +203,8 @@ struct Threads {
     idle: usize,
 }
 
-impl Crew {
-    fn start(listener: &TcpListener, shared: &Arc<Shared>) -> io::Result<()> {
+impl<S: Service> Crew<S> {
+    fn start(listener: &TcpListener, shared: &Arc<Shared>, service: &Arc<S>) -> io::Result<()> {
         // On Linux each connection takes these over from the socket that it came to. The time for
         // reading would end the crate's accept loop.
         let socket = SockRef::from(listener);
@@ -213,7 +213,8 @@ impl Crew {
         let server = tiny_http::Server::from_listener(listener.try_clone()?, None);
         let server = server.map_err(io::Error::other)?;
         let threads = Mutex::new(Threads { all: 0, idle: 0 });
-        let crew = Arc::new(Crew { shared: shared.clone(), server, threads });
+        let (shared, service) = (shared.clone(), service.clone());
+        let crew = Arc::new(Crew { shared, service, server, threads });
         crew.add_one(&mut crew.threads())
     }
 
@@ -225,7 +226,7 @@ impl Crew {
         let crew = self.clone();
         let work = move || {
             while let Some(sent) = crew.next() {
-                crew.shared.serve(sent);
+                crew.shared.serve(sent, &*crew.service);
                 crew.threads().idle += 1;
             }
         };
@@ -250,7 +251,7 @@ impl Crew {
                         && threads.all < bound
                         && let Err(e) = self.add_one(&mut threads)
                     {
-                        self.shared.service.report(&format!("requests wait for a thread: {e}"));
+                        self.service.report(&format!("requests wait for a thread: {e}"));
                     }
                     return Some(sent);
                 }
@@ -262,7 +263,7 @@ impl Crew {
                         return None;
                     }
                 }
-                Err(e) => self.shared.lost(&e),
+                Err(e) => self.shared.lost(&e, &*self.service),
             }
         }
     }

@@ -2,8 +2,8 @@
 //! answered. A refusal leaves before the body is read; what has a length the crate then reads to its
 //! end, so that the next request is found, for as long as the client takes.
 
-use super::super::native::head::{Facts, Framing, Parsed, split};
-use super::super::{Head, Limits, Permit, Refusal, Request, Responder, Response, Service};
+use super::super::native::head::{Facts, Framing, Parsed, Target, split};
+use super::super::{Head, Limits, Refusal, Request, Responder, Response, Service};
 use super::writer::Writer;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,43 +11,43 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tiny_http::{Header, Response as Answer};
 
 /// Serves one request, or tells its client why not, where that is certain already.
-pub fn serve(
+pub fn serve<S: Service>(
     mut sent: tiny_http::Request,
     refusal: Option<Refusal>,
     limits: &Limits,
-    service: &dyn Service,
+    service: &S,
 ) {
     let kept = Kept::of(&sent);
-    let (permit, body, facts) = match prepare(&mut sent, &kept, refusal, limits, service) {
+    let (visit, body, facts) = match prepare(&mut sent, &kept, refusal, limits, service) {
         Ok(prepared) => prepared,
         Err(response) => return refuse(sent, &kept, &response, limits),
     };
     let request = Request { head: kept.head(), body: &body };
-    let mut writer = Writer::new(sent.into_writer(), facts, permit);
+    let mut writer = Writer::new(sent.into_writer(), facts);
     // A bug met by one request must not take the others with it.
-    let handled = catch_unwind(AssertUnwindSafe(|| service.handle(&request, &mut writer)));
+    let handled = catch_unwind(AssertUnwindSafe(|| service.handle(&request, visit, &mut writer)));
     if handled.is_err() && writer.is_fresh() {
         let _ = writer.respond(&service.refuse(Refusal::Bug, Some(&request.head)));
     }
 }
 
-/// The permit, the whole body and what its head says, or why there is none of it.
-fn prepare(
+/// The visit, the whole body and what its head says, or why there is none of it.
+fn prepare<S: Service>(
     sent: &mut tiny_http::Request,
     kept: &Kept,
     refusal: Option<Refusal>,
     limits: &Limits,
-    service: &dyn Service,
-) -> Result<(Permit, Vec<u8>, Facts), Response> {
+    service: &S,
+) -> Result<(S::Visit, Vec<u8>, Facts), Response> {
     let head = kept.head();
     let refused = |refusal| service.refuse(refusal, Some(&head));
     if let Some(refusal) = refusal {
         return Err(refused(refusal));
     }
     let facts = kept.facts(limits).map_err(refused)?;
-    let permit = service.admit(&head)?;
+    let visit = service.admit(&head)?;
     let body = read_body(sent, &facts, limits).map_err(refused)?;
-    Ok((permit, body, facts))
+    Ok((visit, body, facts))
 }
 
 fn read_body(
@@ -111,7 +111,7 @@ impl Kept {
     }
 
     fn head(&self) -> Head<'_> {
-        let (path, query) = split(&self.target);
+        let Target { path, query, .. } = split(&self.target);
         Head {
             method: self.method.as_str(),
             path,
@@ -142,7 +142,8 @@ impl Kept {
         if texts.flat_map(str::bytes).any(is_control) {
             return Err(Refusal::Malformed("the request line or a header cannot be read"));
         }
-        let facts = Parsed { head: self.head(), length, http10 }.facts()?;
+        let authority = split(&self.target).authority;
+        let facts = Parsed { head: self.head(), authority, length, http10 }.facts()?;
         if self.has_chunks() && self.is_upgrade() {
             return Err(Refusal::Malformed("chunks and an upgrade exclude each other here"));
         }

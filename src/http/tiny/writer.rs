@@ -3,15 +3,13 @@
 
 use super::super::native::head::Facts;
 use super::super::native::writer::head;
-use super::super::{Headers, Permit, Responder, Response};
+use super::super::{Headers, Responder, Response};
 use std::io::{self, Write};
 
 /// The way back for one request.
 pub struct Writer {
     sink: Box<dyn Write + Send>,
     facts: Facts,
-    /// Given back just before the end leaves: the client's next request comes to another thread.
-    permit: Permit,
     /// What has not left yet.
     out: Vec<u8>,
     state: State,
@@ -34,8 +32,8 @@ enum State {
 
 impl Writer {
     /// An answer to the request of `facts`.
-    pub fn new(sink: Box<dyn Write + Send>, facts: Facts, permit: Permit) -> Self {
-        Writer { sink, facts, permit, out: Vec::new(), state: State::Fresh }
+    pub fn new(sink: Box<dyn Write + Send>, facts: Facts) -> Self {
+        Writer { sink, facts, out: Vec::new(), state: State::Fresh }
     }
 
     /// Whether nothing was written, so that something else can still be answered.
@@ -45,9 +43,6 @@ impl Writer {
 
     /// Sends all that is in `out`. The crate's buffer passes on what is larger than itself as it is.
     fn flush(&mut self, then: State) -> io::Result<()> {
-        if matches!(then, State::Complete) {
-            self.permit = Permit::default();
-        }
         let done = self.sink.write_all(&self.out).and_then(|()| self.sink.flush());
         self.out.clear();
         self.state = if done.is_ok() { then } else { State::Broken };

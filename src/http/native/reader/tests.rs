@@ -27,6 +27,7 @@ fn limits() -> Limits {
         head_bytes: 64,
         headers: 4,
         body_bytes: 8,
+        bodies_bytes: 1024,
         head_time: long,
         body_time: long,
         idle_time: long,
@@ -39,7 +40,7 @@ fn limits() -> Limits {
 fn body_of(sent: &[u8], piece: usize) -> Result<Vec<u8>, Option<Refusal>> {
     let (source, limits) = (Pieces(Cell::new(sent), piece), limits());
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let mut reader = Reader::new(limits.idle_time);
+    let mut reader = Reader::new(limits.idle_time, &Bodies::new(limits.bodies_bytes));
     let mut read = || {
         reader.wait_head(&source, &limits, peer)?;
         let facts = reader.head(&limits, peer)?.facts()?;
@@ -57,7 +58,7 @@ fn the_pieces_in_which_bytes_come_change_nothing() {
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let far = "x".repeat(64);
     for (sent, told) in [
-        ("\r\n\r\n\nPOST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhiGET".to_owned(), Ok("hi")),
+        ("\r\n\r\nPOST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhiGET".to_owned(), Ok("hi")),
         (format!("{chunked}2\r\nhi\r\n3;a\r\nyou\r\n0\r\nT: x\r\n\r\n"), Ok("hiyou")),
         (format!("{chunked}9\r\n"), Err("BodyTooLarge")),
         // Wrong only behind the limit: nobody looks there.
