@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod http;
 pub mod modern;
 pub mod pull;
+pub mod scarce;
 pub mod schema;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
