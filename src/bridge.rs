@@ -21,6 +21,7 @@ use crate::mcp::modern::Subscriptions;
 use crate::mcp::outbox::{Outbox, Report};
 use crate::mcp::server;
 use crate::mcp::session::Session;
+use crate::record::audit::Audit;
 use crate::record::events::Ring;
 use crate::record::log::Log;
 use crate::relay::{Relay, unix_time};
@@ -109,7 +110,9 @@ pub fn serve(mut config: Config) -> io::Result<()> {
         config.host,
         config.port,
     ));
+    let audit = Audit::start(config.audit, report.clone())?;
     let relay = Arc::new(Relay {
+        audit: audit.clone(),
         access: access.clone(),
         places: Places::new(config.in_flight),
         exchange: exchange.clone(),
@@ -141,6 +144,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
         control: control.clone(),
         outbox: outbox.clone(),
         tokens,
+        audit,
         log: log.clone(),
     };
     stop.on_signal()?;
@@ -177,6 +181,7 @@ struct Stop {
     control: Arc<Control>,
     outbox: Outbox,
     tokens: Arc<Tokens>,
+    audit: Audit,
     log: Log,
 }
 
@@ -189,7 +194,8 @@ impl Stop {
         // A host that is going may choke on being told of requests that it will not answer.
         self.outbox.close();
         self.control.stop(&Failure::new(FailureKind::Unavailable, why));
-        self.tokens.close(Duration::from_millis(500));
+        self.tokens.close(Duration::from_millis(300));
+        self.audit.close(Duration::from_millis(500));
         self.log.flush(Duration::from_millis(300));
         std::process::exit(0)
     }

@@ -11,6 +11,7 @@ use crate::chat::{Failure, FailureKind};
 use crate::control::Control;
 use crate::exchange::CallId;
 use crate::http::{Head, Headers, Refusal, Request, Responder, Response, Service};
+use crate::record::audit::entry::{Rx, Tx};
 use crate::record::log::Rows;
 use crate::relay::Relay;
 use crate::reply::{api_error, error_response, id_headers};
@@ -44,19 +45,61 @@ impl Routes {
 
     /// An error, to a request whose head could be read or not.
     fn refused(&self, head: Option<&Head>, error: &ApiError) -> Response {
-        let id = CallId::random();
-        let (log, status) = (&self.relay.log, error.status);
-        let text = |rows: &mut Rows| rows.push("", &error.message);
         match head {
-            Some(Head { peer, method, path, .. }) => {
-                log.tx(format_args!("{id} {peer} {status} {method} {path}"), text);
+            Some(head) => {
+                let nobody = Visit::new(Caller::Anybody(0), self.access.address(head));
+                self.turned_away(head, &[], &nobody, error)
             }
-            None => log.tx(format_args!("{id} {status} {}", error.code), text),
+            None => {
+                let (id, log) = (CallId::random(), &self.relay.log);
+                log.tx(format_args!("{id} {} {}", error.status, error.code), |rows| {
+                    rows.push("", &error.message);
+                });
+                error_response(error, Dialect::OpenAi, &id.to_string())
+            }
         }
-        let mut response =
-            error_response(error, head.map_or(Dialect::OpenAi, dialect_of), &id.to_string());
-        response.headers.extend(head.map(|head| self.access.cors(head, false)).unwrap_or_default());
+    }
+
+    /// An error, to a request that asks nobody.
+    fn turned_away(&self, head: &Head, body: &[u8], visit: &Visit, error: &ApiError) -> Response {
+        let (Head { method, path, .. }, Visit { id, address, .. }) = (head, visit);
+        let head_line = format_args!("{id} {address} {} {method} {path}", error.status);
+        self.relay.log.tx(head_line, |rows: &mut Rows| rows.push("", &error.message));
+        self.take_down(head, body, visit, error.status, Some(error), None);
+        let mut response = error_response(error, dialect_of(head), &id.to_string());
+        response.headers.extend(self.access.cors(head, false));
         response
+    }
+
+    /// Puts a request that did not ask the model, and its answer, into the audit file.
+    fn take_down(
+        &self,
+        head: &Head,
+        body: &[u8],
+        visit: &Visit,
+        status: u16,
+        error: Option<&ApiError>,
+        answer: Option<&[u8]>,
+    ) {
+        let audit = &self.relay.audit;
+        // Who only looks whether we are there is of no interest, and there are many.
+        if !audit.is_on() || Route::of(head.path).is_some_and(|route| scope_of(route).is_none()) {
+            return;
+        }
+        let text = answer.map(String::from_utf8_lossy);
+        visit.asked(head, |asked| {
+            audit.rx(&Rx { asked, body });
+            audit.tx(&Tx {
+                asked,
+                status,
+                error: error.map(|error| error.code),
+                backend: None,
+                time: visit.since.elapsed(),
+                first: None,
+                tokens: None,
+                body: error.map(|error| &*error.message).or(text.as_deref()),
+            });
+        });
     }
 
     fn health(&self) -> Response {
@@ -142,12 +185,17 @@ impl Routes {
             Route::Ready => self.ready(),
             Route::OpenApi => Ok(Response::json(200, OPENAPI.trim_end().into())),
         };
-        let mut response = match answer {
-            Ok(response) => response,
-            Err(error) => return responder.respond(&self.refused(Some(head), &error)),
+        let response = match answer {
+            Err(error) => self.turned_away(head, request.body, visit, &error),
+            Ok(mut response) => {
+                let id = visit.id.to_string();
+                response.headers.extend(id_headers(dialect_of(head), &id));
+                response.headers.extend(self.access.cors(head, false));
+                let text = Some(&*response.body);
+                self.take_down(head, request.body, visit, response.status, None, text);
+                response
+            }
         };
-        response.headers.extend(id_headers(dialect_of(head), &visit.id.to_string()));
-        response.headers.extend(self.access.cors(head, false));
         responder.respond(&response)
     }
 }
@@ -170,24 +218,28 @@ impl Service for Routes {
             return Err(response.with("Allow", route.allow()));
         }
         let address = self.access.address(head);
-        let caller = match scope_of(route) {
+        let (caller, may) = match scope_of(route) {
             Some(scope) if head.method != "OPTIONS" => self.access.identify(head, address, scope),
-            _ => Ok(Caller::Anybody(0)),
+            _ => (Caller::Anybody(0), Ok(())),
         };
-        let caller = match caller {
-            Ok(caller) => caller,
-            Err(why) => return refused(api_error(&why)),
-        };
+        let visit = Visit::new(caller, address);
+        let turned_away = |error: ApiError| Err(self.turned_away(head, &[], &visit, &error));
+        if let Err(why) = may {
+            return turned_away(api_error(&why));
+        }
+        if scope_of(route).is_some() && self.relay.audit.refuses() {
+            return turned_away(ApiError::no_audit());
+        }
         let places = &self.relay.places;
-        let place = (route.asks() && head.method != "OPTIONS").then(|| places.take());
-        match place {
-            Some(None) => {
+        if route.asks() && head.method != "OPTIONS" {
+            let Some(place) = places.take() else {
                 let said = format!("{} requests are waiting for the model already", places.bound);
                 let failure = Failure::new(FailureKind::Busy, said);
-                refused(ApiError::of_failure(&failure, None))
-            }
-            place => Ok(Box::new(Visit::new(caller, address, place.flatten()))),
+                return turned_away(ApiError::of_failure(&failure, None));
+            };
+            visit.takes(place);
         }
+        Ok(Box::new(visit))
     }
 
     fn handle(

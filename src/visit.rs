@@ -5,15 +5,20 @@ use crate::access::caller::Caller;
 use crate::access::limits::Inside;
 use crate::chat::Usage;
 use crate::exchange::CallId;
+use crate::http::Head;
+use crate::record::audit::entry::Asked;
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// A request that was let in.
 pub struct Visit {
     /// Its id.
     pub id: CallId,
+    /// When its head had come.
+    pub since: Instant,
     /// Who asks.
     pub caller: Caller,
     /// From where.
@@ -30,14 +35,32 @@ struct Held {
 }
 
 impl Visit {
-    /// A visit with its place, if it needs one.
-    pub fn new(caller: Caller, address: IpAddr, place: Option<Place>) -> Self {
-        Visit {
-            id: CallId::random(),
-            caller,
-            address,
-            held: RefCell::new(Held { _place: place, ..Held::default() }),
-        }
+    /// A visit from now on, without a place.
+    pub fn new(caller: Caller, address: IpAddr) -> Self {
+        let (id, since) = (CallId::random(), Instant::now());
+        Visit { id, since, caller, address, held: RefCell::default() }
+    }
+
+    /// Gives it a place among those that wait for the model.
+    pub fn takes(&self, place: Place) {
+        self.held.borrow_mut()._place = Some(place);
+    }
+
+    /// Gives what the audit file tells of who asks; the model is for who knows it to add.
+    pub fn asked(&self, head: &Head, tell: impl FnOnce(Asked)) {
+        let label = self.caller.label();
+        tell(Asked {
+            id: self.id,
+            token: label.as_ref().map(|(name, _)| *name),
+            key: label.as_ref().map(|(_, fingerprint)| &**fingerprint),
+            address: Some(self.address),
+            client: head.header("user-agent"),
+            session: head.header("x-claude-code-session-id"),
+            method: Some(head.method),
+            route: head.path,
+            model: None,
+            stream: None,
+        });
     }
 
     /// Notes that it has passed all limits, with its place in those that are limited.

@@ -169,33 +169,40 @@ impl Access {
         address
     }
 
-    /// Who asks from this address for a route of this scope.
-    ///
-    /// # Errors
-    /// What is wrong with his key, or what his token is not for.
-    pub fn identify(&self, head: &Head, address: IpAddr, scope: Scope) -> Result<Caller, Refused> {
+    /// Who asks from this address, as far as that is known, and whether he may ask for a route of
+    /// this scope: if not, what is wrong with his key, or what his token is not for.
+    pub fn identify(
+        &self,
+        head: &Head,
+        address: IpAddr,
+        scope: Scope,
+    ) -> (Caller, Result<(), Refused>) {
         let given = bearer(head).or_else(|| head.header("x-api-key"));
         if !self.asks_for_keys() {
-            return Ok(Caller::Anybody(given.map_or(0, |key| number(&self.hash(key)))));
+            return (Caller::Anybody(given.map_or(0, |key| number(&self.hash(key)))), Ok(()));
         }
-        let given = given.ok_or(Refused::NoKey)?;
+        let nobody = Caller::Anybody(0);
+        let Some(given) = given else { return (nobody, Err(Refused::NoKey)) };
         if let Some(holder) = self.tokens.find(given) {
             let key = number(&holder.token.hash);
-            self.recognise(address, key)?;
-            let caller = admit(holder, address, scope)?;
-            self.failures.good_key(address, key);
-            return Ok(caller);
+            let may = self.recognise(address, key).and_then(|()| may(&holder, address, scope));
+            if may.is_ok() {
+                self.failures.good_key(address, key);
+            }
+            return (Caller::Token(holder), may);
         }
         let hash = self.hash(given);
-        self.recognise(address, number(&hash))?;
+        if let Err(slowed) = self.recognise(address, number(&hash)) {
+            return (nobody, Err(slowed));
+        }
         match self.key().filter(|key| key.hash == hash) {
             Some(key) => {
                 self.failures.good_key(address, number(&hash));
-                Ok(Caller::Admin(key.fingerprint))
+                (Caller::Admin(key.fingerprint), Ok(()))
             }
             None => {
                 self.failures.wrong_key(address, Instant::now());
-                Err(Refused::UnknownKey)
+                (nobody, Err(Refused::UnknownKey))
             }
         }
     }
@@ -255,20 +262,15 @@ impl Access {
     }
 }
 
-/// What a token's holder may, who comes from this address for a route of this scope.
-fn admit(holder: Arc<Holder>, address: IpAddr, scope: Scope) -> Result<Caller, Refused> {
+/// Whether a token's holder may come from this address, for a route of this scope, now.
+fn may(holder: &Holder, address: IpAddr, scope: Scope) -> Result<(), Refused> {
     let token = &holder.token;
     match token.state(SystemTime::now()) {
-        State::Revoked(when) => return Err(Refused::Revoked(when)),
-        State::Expired(when) => return Err(Refused::Expired(when)),
-        State::Good => {}
-    }
-    if !token.may_come_from(address) {
-        return Err(Refused::Address(address));
-    }
-    match token.may_use(scope) {
-        true => Ok(Caller::Token(holder)),
-        false => Err(Refused::Route(scope)),
+        State::Revoked(when) => Err(Refused::Revoked(when)),
+        State::Expired(when) => Err(Refused::Expired(when)),
+        State::Good if !token.may_come_from(address) => Err(Refused::Address(address)),
+        State::Good if !token.may_use(scope) => Err(Refused::Route(scope)),
+        State::Good => Ok(()),
     }
 }
 

@@ -91,6 +91,14 @@ impl ApiError {
         ApiError::new(400, INVALID, "invalid_json", message)
     }
 
+    /// 503: the audit file cannot be written, and nothing may go unrecorded.
+    pub fn no_audit() -> Self {
+        let said = "the audit file cannot be written, and nothing is served without it \
+                    (MODELTAP_AUDIT_REQUIRED); whoever runs this bridge is told why on its stderr";
+        let error = ApiError::new(503, SERVER, "audit_unavailable", said);
+        ApiError { retry_after: Some(5), ..error }
+    }
+
     /// 404: no such path.
     pub fn not_found(path: &str) -> Self {
         let message = format!("there is nothing at {path}; the API is under /v1");

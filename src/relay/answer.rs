@@ -2,6 +2,8 @@
 
 use crate::chat::{Call, Choice, Event, Usage, estimate_tokens};
 use crate::record::log::Rows;
+use std::borrow::Cow;
+use std::time::Instant;
 
 /// The answer as far as it has come.
 pub struct Answer {
@@ -11,8 +13,8 @@ pub struct Answer {
     pub prompt: u64,
     /// The model that the host named.
     pub host_model: Option<String>,
-    /// Whether a stream's head has left.
-    pub begun: bool,
+    /// When a stream's head has left.
+    pub begun: Option<Instant>,
 }
 
 impl Answer {
@@ -53,9 +55,27 @@ impl Answer {
     pub fn tell(&self, rows: &mut Rows) {
         for choice in &self.choices {
             rows.push("", &choice.text);
-            for Call { id, name, arguments } in &choice.calls {
-                rows.push("", &format!("tool call {id}: {name} {arguments}"));
+            choice.calls.iter().for_each(|call| rows.push("", &told(call)));
+        }
+    }
+
+    /// All of it as one text.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self.choices.as_slice() {
+            [Choice { text, calls, .. }] if calls.is_empty() => text.into(),
+            choices => {
+                let parts = choices.iter().flat_map(|choice| {
+                    let calls = choice.calls.iter().map(|call| told(call).into());
+                    std::iter::once(Cow::from(&choice.text)).chain(calls)
+                });
+                let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+                parts.join("\n").into()
             }
         }
     }
+}
+
+/// A tool call as people read it.
+fn told(Call { id, name, arguments }: &Call) -> String {
+    format!("tool call {id}: {name} {arguments}")
 }

@@ -21,6 +21,7 @@ use crate::host::schema::{self, Misfit};
 use crate::host::{Hosts, Way};
 use crate::http::{Headers, Request, Responder};
 use crate::names::Names;
+use crate::record::audit::Audit;
 use crate::record::events::{Kind, Ring};
 use crate::record::log::Log;
 use crate::reply::{api_error, error_response, id_headers, standing_headers};
@@ -45,6 +46,8 @@ pub struct Relay {
     pub hosts: Arc<Hosts>,
     /// Lines on stderr.
     pub log: Log,
+    /// The audit file.
+    pub audit: Audit,
     /// Recent events.
     pub ring: Arc<Ring>,
     /// How long to wait for an answer; a tool may change it.
@@ -69,13 +72,15 @@ pub struct Relay {
     pub model: Mutex<Option<String>>,
 }
 
+/// What stands for the model of a request that cannot be read.
+const NO_MODEL: &str = "-";
+
 /// One request on its way.
 struct Trip<'a> {
     relay: &'a Relay,
     endpoint: &'static Endpoint,
+    request: &'a Request<'a>,
     visit: &'a Visit,
-    /// Who asks: its address, and how it calls itself.
-    client: String,
     started: Instant,
     model: String,
     stream: bool,
@@ -125,17 +130,13 @@ impl Relay {
         common: Headers,
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
-        let agent = request.head.header("user-agent").unwrap_or("-");
         let mut trip = Trip {
             relay: self,
             endpoint,
+            request,
             visit,
-            client: match visit.caller.label() {
-                None => format!("{} {agent:?}", visit.address),
-                Some((name, _)) => format!("{} {agent:?} key={name}", visit.address),
-            },
             started: Instant::now(),
-            model: "-".into(),
+            model: NO_MODEL.into(),
             stream: false,
             way: Cell::new(None),
             ignored: RefCell::default(),
@@ -151,8 +152,7 @@ impl Relay {
         let parsed = match &mut parsed {
             Ok(parsed) => parsed,
             Err(error) => {
-                let body = String::from_utf8_lossy(request.body);
-                trip.rx(|rows| rows.push("", &body));
+                trip.rx(|rows| rows.push("", &String::from_utf8_lossy(request.body)));
                 return trip.fail(error, common, responder);
             }
         };
@@ -259,7 +259,7 @@ impl<'a> Trip<'a> {
             choices: vec![Choice::default(); parsed.choices],
             prompt: 0,
             host_model: None,
-            begun: false,
+            begun: None,
         }
     }
 
@@ -297,11 +297,11 @@ impl<'a> Trip<'a> {
                 };
                 asked.close(how, &failure.message);
                 let error = ApiError::of_failure(&failure, self.way.get());
-                if !answer.begun {
+                if answer.begun.is_none() {
                     self.visit.ends(answer.usage(), true);
                     return self.fail(&error, common, responder);
                 }
-                self.failed(&error);
+                self.failed(&error, Some(answer));
                 let mut out = Vec::new();
                 parsed.encoder.error(&error, &mut out);
                 self.visit.ends(answer.usage(), true);
@@ -341,7 +341,7 @@ impl<'a> Trip<'a> {
         common: Headers,
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
-        self.failed(error);
+        self.failed(error, None);
         let mut response = error_response(error, self.endpoint.dialect, &self.visit.id.to_string());
         response.headers.extend(common);
         if let Some(way) = self.way.get() {

@@ -80,7 +80,7 @@ impl Trip<'_> {
             let now = Instant::now();
             let (encoder, answer) = (&mut *parsed.encoder, &mut asked.answer);
             out.clear();
-            if !answer.begun && (pacer.is_due(now) || now >= silent_until) {
+            if answer.begun.is_none() && (pacer.is_due(now) || now >= silent_until) {
                 let mut headers: Headers = vec![
                     ("Content-Type", "text/event-stream".into()),
                     ("Cache-Control", "no-cache".into()),
@@ -89,7 +89,7 @@ impl Trip<'_> {
                 headers.extend(self.headers(common, answer.host_model.as_deref()));
                 responder.begin(200, &headers).map_err(Broken::Gone)?;
                 encoder.open(answer.usage(), &mut out);
-                answer.begun = true;
+                answer.begun = Some(now);
                 silent_until = now + self.relay.keep_alive;
             }
             while let Some((choice, event)) = pacer.pop(now) {

@@ -1,34 +1,94 @@
 //! What is told of a request on its way: RX and TX lines, and events.
 
-use super::Trip;
 use super::answer::Answer;
+use super::{NO_MODEL, Trip};
 use crate::api::error::ApiError;
 use crate::chat::{Ask, Event, Usage};
+use crate::record::audit::entry::{Asked, Rx, Tokens, Tx};
 use crate::record::events::{Event as Note, Kind};
 use crate::record::log::Rows;
+use crate::visit::Visit;
+use std::borrow::Cow;
 use std::fmt;
+use std::time::Instant;
+
+/// Who asks, as the lines show it: the address, how the client calls itself, what its key is called.
+struct Client<'t>(&'t Trip<'t>);
+
+impl fmt::Display for Client<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Visit { address, caller, .. } = self.0.visit;
+        let agent = self.0.request.head.header("user-agent").unwrap_or("-");
+        write!(f, "{address} {agent:?}")?;
+        match caller.label() {
+            Some((name, _)) => write!(f, " key={name}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How a request ended.
+struct Ending<'e> {
+    status: u16,
+    error: Option<&'e str>,
+    usage: Option<Usage>,
+    begun: Option<Instant>,
+    text: Cow<'e, str>,
+}
 
 impl Trip<'_> {
-    /// Logs the request, and its text below.
+    /// Tells of the request, in the log with its text below.
     pub(super) fn rx(&self, text: impl FnOnce(&mut Rows)) {
-        let Trip { visit, client, endpoint, model, .. } = self;
-        let id = visit.id;
+        let Trip { relay, request, visit, endpoint, model, .. } = self;
+        let (id, client) = (visit.id, Client(self));
         let stream = if self.stream { " stream" } else { "" };
         let head = format_args!("{id} {client} POST {} model={model}{stream}", endpoint.path);
-        self.relay.log.rx(head, text);
+        relay.log.rx(head, text);
+        if relay.audit.is_on() {
+            self.asked(|asked| relay.audit.rx(&Rx { asked, body: request.body }));
+        }
     }
 
-    /// Logs how it was answered, and with what below.
-    fn tx(&self, status: u16, more: fmt::Arguments, text: impl FnOnce(&mut Rows)) {
-        let millis = self.started.elapsed().as_millis();
-        let way = self.way.get().unwrap_or("-");
+    /// Tells how it was answered, in the log with what below.
+    fn tx(&self, ending: &Ending, more: fmt::Arguments, text: impl FnOnce(&mut Rows)) {
+        let Trip { relay, visit, model, started, .. } = self;
+        let time = started.elapsed();
+        let (status, id, client) = (ending.status, visit.id, Client(self));
+        let way = self.way.get();
         let stream = if self.stream { " stream" } else { "" };
-        let Trip { visit, client, model, .. } = self;
-        let id = visit.id;
         let head = format_args!(
-            "{id} {client} {status} {millis}ms model={model} backend={way}{stream} {more}"
+            "{id} {client} {status} {}ms model={model} backend={}{stream} {more}",
+            time.as_millis(),
+            way.unwrap_or("-")
         );
-        self.relay.log.tx(head, text);
+        relay.log.tx(head, text);
+        if relay.audit.is_on() {
+            let tokens = ending.usage.map(|Usage { prompt, completion }| Tokens {
+                prompt,
+                completion,
+                estimated: true,
+            });
+            self.asked(|asked| {
+                relay.audit.tx(&Tx {
+                    asked,
+                    status,
+                    error: ending.error,
+                    backend: way,
+                    time,
+                    first: ending.begun.map(|at| at.saturating_duration_since(*started)),
+                    tokens,
+                    body: Some(&ending.text),
+                });
+            });
+        }
+    }
+
+    fn asked(&self, tell: impl FnOnce(Asked)) {
+        // A request that cannot be read names none.
+        let model = Some(&*self.model).filter(|model| *model != NO_MODEL);
+        self.visit.asked(&self.request.head, |asked| {
+            tell(Asked { model, stream: model.map(|_| self.stream), ..asked });
+        });
     }
 
     pub(super) fn note(&self, kind: Kind, content: &str, meta: &[(&'static str, &str)]) {
@@ -64,21 +124,49 @@ impl Trip<'_> {
         });
     }
 
-    pub(super) fn failed(&self, error: &ApiError) {
-        self.note(Kind::ResponseError, &error.message, &[("code", error.code)]);
-        self.tx(error.status, format_args!(""), |rows| rows.push("", &error.message));
+    /// `answer` is what of it had left.
+    pub(super) fn failed(&self, error: &ApiError, answer: Option<&Answer>) {
+        let message = &error.message;
+        self.note(Kind::ResponseError, message, &[("code", error.code)]);
+        let ending = Ending {
+            status: error.status,
+            error: Some(error.code),
+            usage: answer.map(Answer::usage),
+            begun: answer.and_then(|answer| answer.begun),
+            text: message.into(),
+        };
+        self.tx(&ending, format_args!(""), |rows| rows.push("", message));
     }
 
     pub(super) fn left(&self, answer: &Answer) {
         let said = "the client went away";
         self.note(Kind::ResponseError, said, &[("code", "client_gone")]);
-        self.tx(499, format_args!("{said}"), |rows| answer.tell(rows));
+        let ending = Ending {
+            status: 499,
+            error: Some("client_gone"),
+            usage: Some(answer.usage()),
+            begun: answer.begun,
+            text: self.text(answer),
+        };
+        self.tx(&ending, format_args!("{said}"), |rows| answer.tell(rows));
     }
 
     pub(super) fn sent(&self, answer: &Answer, usage: Usage) {
         let Usage { prompt, completion } = usage;
         let counts = format_args!("tokens={prompt}+{completion} (estimated)");
-        self.tx(200, counts, |rows| answer.tell(rows));
+        let ending = Ending {
+            status: 200,
+            error: None,
+            usage: Some(usage),
+            begun: answer.begun,
+            text: self.text(answer),
+        };
+        self.tx(&ending, counts, |rows| answer.tell(rows));
+    }
+
+    /// The text of an answer, for the audit file alone.
+    fn text<'t>(&self, answer: &'t Answer) -> Cow<'t, str> {
+        if self.relay.audit.is_on() { answer.text() } else { "".into() }
     }
 
     pub(super) fn chunk_note(&self, event: &Event) {
