@@ -207,7 +207,7 @@ impl Writer {
                 true => "the file could not be written",
                 false => "more came than could be written",
             };
-            let since = humantime::format_rfc3339_micros(since).to_string();
+            let since = entry::stamp(since).to_string();
             self.append("gap", |fields| {
                 fields.number("lost", count).text("since", &since).text("reason", why);
             });
