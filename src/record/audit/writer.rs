@@ -250,6 +250,10 @@ impl Writer {
     /// Begins a new file where this one is large or old enough.
     fn rotate(&mut self) {
         let Some(open) = &self.open else { return };
+        // The end stands last, where it is looked for.
+        if self.has_ended {
+            return;
+        }
         let age = open.since.and_then(|since| since.elapsed().ok());
         let is_old = self.settings.max_age.zip(age).is_some_and(|(most, age)| age >= most);
         let was_tried = self.rotate_failed.is_some_and(|at| at.elapsed() < ROTATE_AGAIN);
