@@ -3,7 +3,7 @@
 use crate::common::http::{self, Client};
 use crate::common::scarce::{has_answer, take_all, with_few_descriptors};
 use crate::common::{Bridge, PATIENCE, chat, command, sampled};
-use crate::stage::{PATH, Stage};
+use crate::stage::{PATH, Stage, request};
 use crate::table::Told;
 use rlimit::Resource;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use std::io::Write;
 #[cfg(target_os = "linux")]
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub fn descriptors() -> Told {
     let mut stage = Stage::of(with_few_descriptors());
@@ -54,10 +54,7 @@ pub fn memory() -> Told {
     Told::Skipped("only Linux limits a process that runs already".into())
 }
 
-/// The threads that a bridge has of its own.
-#[cfg(target_os = "linux")]
-const OWN: usize = 5;
-/// Those that it may have for connections.
+/// The threads that it may have for connections.
 #[cfg(target_os = "linux")]
 const MOST: usize = 20;
 
@@ -76,7 +73,11 @@ fn bound_by_limits() -> Result<(Command, Option<PathBuf>), String> {
     std::fs::copy(command().get_program(), &place)
         .and_then(|_| std::fs::set_permissions(&place, PermissionsExt::from_mode(0o755)))
         .map_err(|e| format!("the binary cannot be copied: {e}"))?;
-    let most = OWN + MOST;
+    let mut other = Bridge::sampling(&[]);
+    // Once it tells its address, all of its own threads are there.
+    other.addr();
+    let own = std::fs::read_dir(format!("/proc/{}/task", other.pid())).map(Iterator::count);
+    let most = own.map_err(|e| format!("threads cannot be counted: {e}"))? + MOST;
     let mut become_another = Command::new("prlimit");
     become_another
         .arg(format!("--nproc={most}:{most}"))
@@ -150,7 +151,13 @@ pub fn memory() -> Told {
         vec![sampled(message, &said)]
     });
     let stage = Stage::on(bridge, addr, true);
-    let large = chat(&format!("{}\n", "All work. ".repeat(10)).repeat(30 * (1 << 20) / 101));
+    let large = request(&format!("{}\n", "All work. ".repeat(10)).repeat(30 * (1 << 20) / 101));
+    // No thread is left of the first request, so that one must be started where there is nothing.
+    let deadline = Instant::now() + PATIENCE;
+    while stage.has_extra_threads() {
+        assert!(Instant::now() < deadline, "threads are left");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let lack_all_but = |mib: u64| {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", stage.bridge.pid())).unwrap();
@@ -159,9 +166,13 @@ pub fn memory() -> Told {
         limit(&stage.bridge, Resource::AS, Some((kib + mib * 1024) * 1024));
     };
     let (mut refused, mut served) = (0, 0);
-    for spare in [0, 4, 32, 64, 96, 128, 160, 512] {
+    for spare in [1, 8, 32, 64, 128, 160, 256, 512] {
         lack_all_but(spare);
-        let answer = http::post(addr, PATH, &large);
+        let mut client = stage.client();
+        // Who is refused may be cut off before all is sent.
+        let _ = client.stream.write_all(&large);
+        let answer = client.answer();
+        drop(client);
         match answer.status {
             200 => served += 1,
             503 => {
@@ -179,9 +190,9 @@ pub fn memory() -> Told {
     stage.bridge.wait_stderr("there is no memory for it");
     limit(&stage.bridge, Resource::AS, None);
     stage.settle(
-        "a body of 30 MiB, 8 times, with 0 to 512 MiB of address space to spare; a line of 60 MiB from the host with 8",
+        "a body of 30 MiB, 8 times, with 1 to 512 MiB of address space to spare; a line of 60 MiB from the host with 8",
         "503 with Retry-After until there is enough, then 200; the line is skipped and told",
-        192,
+        256,
     )
 }
 

@@ -256,6 +256,10 @@ impl Writer {
     /// Begins a new file where this one is large or old enough.
     fn rotate(&mut self) {
         let Some(open) = &self.open else { return };
+        // The end stands last, where it is looked for.
+        if self.has_ended {
+            return;
+        }
         let age = open.since.and_then(|since| since.elapsed().ok());
         let is_old = self.settings.max_age.zip(age).is_some_and(|(most, age)| age >= most);
         let is_full = open.length >= self.settings.max_size;
