@@ -184,13 +184,20 @@ pub fn memory() -> Told {
         limit(&stage.bridge, Resource::AS, None);
     }
     assert!(refused > 0 && served > 0, "{refused} refused, {served} served");
-    lack_all_but(8);
-    stage.bridge.send_raw("x".repeat(60 << 20).as_bytes());
-    stage.bridge.send_raw(b"\n");
-    stage.bridge.wait_stderr("there is no memory for it");
-    limit(&stage.bridge, Resource::AS, None);
+    // With the less there is no room for the line itself, with the more none to handle it.
+    let line = "x".repeat(60 << 20) + "\n";
+    for (told, spare) in [(1, 8), (2, 200)] {
+        lack_all_but(spare);
+        stage.bridge.send_raw(line.as_bytes());
+        let deadline = Instant::now() + PATIENCE;
+        while stage.bridge.stderr().matches("there is no memory for it").count() < told {
+            assert!(Instant::now() < deadline, "{spare} MiB: it is not told");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        limit(&stage.bridge, Resource::AS, None);
+    }
     stage.settle(
-        "a body of 30 MiB, 8 times, with 1 to 512 MiB of address space to spare; a line of 60 MiB from the host with 8",
+        "a body of 30 MiB, 8 times, with 1 to 512 MiB of address space to spare; a line of 60 MiB from the host with 8 and 200",
         "503 with Retry-After until there is enough, then 200; the line is skipped and told",
         256,
     )
@@ -204,23 +211,29 @@ pub fn bodies() -> Told {
     ];
     let mut stage = Stage::new(&env);
     let body = chat(&"x".repeat(1_000_000)).to_string();
-    let head = format!(
-        "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+    let length = body.len();
+    // Of a chunked one nobody knows beforehand how much comes.
+    let heads = [
+        format!("POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"),
+        format!(
+            "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n"
+        ),
+    ];
+    let ends = ["", "\r\n0\r\n\r\n"];
     for round in 0..2 {
         let mut clients: Vec<Client> = (0..32).map(|_| stage.client()).collect();
-        for client in &mut clients {
+        for (at, client) in clients.iter_mut().enumerate() {
             // Who is refused need not take the rest.
-            let _ = client.stream.write_all(head.as_bytes());
+            let _ = client.stream.write_all(heads[(at + round) % 2].as_bytes());
             let _ = client.stream.write_all(&body.as_bytes()[..body.len() - 1]);
         }
         // Small ones need no room.
         stage.serves();
         let mut statuses = Vec::new();
-        for client in &mut clients {
+        for (at, client) in clients.iter_mut().enumerate() {
             if !has_answer(client) {
                 let _ = client.stream.write_all(&body.as_bytes()[body.len() - 1..]);
+                let _ = client.stream.write_all(ends[(at + round) % 2].as_bytes());
             }
             let answer = client.answer();
             assert!(
@@ -241,8 +254,8 @@ pub fn bodies() -> Told {
         client.send(&claim);
         client.send("x".repeat(1_999_999));
     }
-    // Once all that they sent is read, nobody else is asked for as much.
-    let asking = claim.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    // Once all that they sent is read, nobody else is asked for more than a little.
+    let asking = claim.replace("2000000\r\n\r\n", "400000\r\nExpect: 100-continue\r\n\r\n");
     let deadline = Instant::now() + PATIENCE;
     let refused = loop {
         let mut last = stage.client();
@@ -254,10 +267,16 @@ pub fn bodies() -> Told {
         assert!(Instant::now() < deadline, "there is room for ever");
     };
     assert_eq!(refused, 503);
+    // Nor does one find room that does not say how much will come.
+    let mut last = stage.client();
+    let _ = last.stream.write_all(heads[1].as_bytes());
+    let _ = last.stream.write_all(body.as_bytes());
+    assert_eq!(last.answer().status, 503);
+    drop(last);
     stage.serves();
     drop(held);
     stage.settle(
-        "--max-body-memory 8 MB, and twice 32 bodies of 1 MB at once; then 4 of 2 MB that lack a byte",
+        "--max-body-memory 8 MB, and twice 32 bodies of 1 MB at once, half of them in chunks; then 4 of 2 MB that lack a byte",
         "503 with Retry-After to those that find no room, before 100 Continue; small ones are served",
         48,
     )
