@@ -107,7 +107,8 @@ pub(super) fn strict<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     Ok(value)
 }
 
-/// The text with each long word left out: a hash, or a token that somebody put into the file.
+/// The text on one line, with each long word left out: a hash, or a token that somebody put into the
+/// file.
 fn without_secrets(text: &str) -> String {
     const LONGEST: usize = 24;
     let in_word = |c: char| c.is_alphanumeric() || "-_:+/=".contains(c);
@@ -119,7 +120,7 @@ fn without_secrets(text: &str) -> String {
             _ => kept.extend(["…", &piece[word.len()..]]),
         }
     }
-    kept
+    kept.replace(char::is_control, " ")
 }
 
 impl Entry {
@@ -296,6 +297,7 @@ mod tests {
         let good: Value = serde_json::from_str(&write(&[limited()])).unwrap();
         for (field, bad, place, why) in [
             ("rat", json!("60/min"), "tokens[0]", "unknown field `rat`"),
+            ("ra\nte", json!("60/min"), "tokens[0]", "unknown field `ra te`"),
             ("rate", json!("60/fortnight"), "tokens[0].rate", "60/min"),
             ("rate", json!(60), "tokens[0].rate", "string"),
             ("concurrent", json!(0), "tokens[0].concurrent", "nonzero"),
