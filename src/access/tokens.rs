@@ -151,6 +151,8 @@ struct Watcher {
     /// The states that were read last, or that could not be.
     seen: Option<Result<Stamp, io::ErrorKind>>,
     usage_seen: Option<Result<Stamp, io::ErrorKind>>,
+    /// Whether the system refused the last reading. It may grant the next, and nothing would show it.
+    refused: bool,
     trouble: Trouble,
     read_trouble: Trouble,
     write_trouble: Trouble,
@@ -168,6 +170,7 @@ impl Watcher {
             usage: Usages::new(),
             seen: None,
             usage_seen: None,
+            refused: false,
             trouble: Trouble::default(),
             read_trouble: Trouble::default(),
             write_trouble: Trouble::default(),
@@ -196,12 +199,12 @@ impl Watcher {
         self.look_at_usage();
         let stamp = Some(self.file.stamp());
         let is_new = self.seen != stamp;
-        // What the system refused may be granted now, and nothing would show it.
-        if !is_new && self.trouble.0.is_none() {
+        if !is_new && !self.refused {
             return;
         }
         let was_there = self.seen.is_some_and(|seen| seen != Err(io::ErrorKind::NotFound));
         let read = self.file.read();
+        self.refused = matches!(read, Err(Fault::System { .. }));
         if is_new {
             // Said once for each change, be it the same again.
             self.trouble.0.take_if(|_| read.is_err());
