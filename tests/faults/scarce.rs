@@ -36,7 +36,7 @@ pub fn descriptors() -> Told {
 
 /// Sets the soft limit of a running bridge; `None` gives back what it may have at most.
 #[cfg(target_os = "linux")]
-fn limit(bridge: &Bridge, resource: Resource, soft: Option<u64>) {
+pub fn limit(bridge: &Bridge, resource: Resource, soft: Option<u64>) {
     let (mut now, mut most) = (0, 0);
     let pid = i32::try_from(bridge.pid()).unwrap();
     rlimit::prlimit(pid, resource, None, Some((&mut now, &mut most))).expect("it is our child");

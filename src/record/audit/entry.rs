@@ -2,6 +2,7 @@
 
 use super::Policy;
 use super::chain::push_number;
+use crate::clock;
 use crate::exchange::CallId;
 use humantime::Rfc3339Timestamp;
 use std::borrow::Cow;
@@ -163,9 +164,7 @@ impl<'a> Fields<'a> {
 /// A time as records hold it: RFC 3339, UTC, microseconds. A clock that is before 1970 or behind the
 /// year 9999 tells that much.
 pub fn stamp(time: SystemTime) -> Rfc3339Timestamp {
-    const LAST: Duration = Duration::from_secs(253_402_300_799);
-    let last = SystemTime::UNIX_EPOCH.checked_add(LAST).unwrap_or(time);
-    humantime::format_rfc3339_micros(time.min(last).max(SystemTime::UNIX_EPOCH))
+    humantime::format_rfc3339_micros(clock::within(time))
 }
 
 fn millis(time: Duration) -> u64 {
