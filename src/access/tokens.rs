@@ -32,6 +32,8 @@ const LONGEST: usize = 256;
 pub struct Holder {
     /// The token as the file tells it. When it expires is for who asks to compare with the clock.
     pub token: Token,
+    /// What may be told of it, in every line about one of its requests.
+    pub fingerprint: String,
     /// Its meter, which is the same after each change of the file.
     pub meter: Arc<Meter>,
 }
@@ -244,7 +246,8 @@ impl Watcher {
                 meter.told(self.usage.get(&token.id).cloned().unwrap_or_default());
                 Arc::new(meter)
             });
-            (first_half(&token.hash), Arc::new(Holder { token, meter }))
+            let (key, fingerprint) = (first_half(&token.hash), token.fingerprint());
+            (key, Arc::new(Holder { token, fingerprint, meter }))
         };
         let holders: HashMap<_, _> = listed.tokens.into_iter().map(holder).collect();
         self.meters = holders

@@ -226,8 +226,10 @@ pub fn split(target: &str) -> Target<'_> {
 /// Whether every line ends in CRLF. The parser lets no CR stand anywhere else, but would take a bare LF
 /// for the end of a line, which RFC 9112 §2.2 allows and other readers of the same bytes do not.
 fn ends_lines_properly(head: &[u8]) -> bool {
-    let count = |byte: u8| head.iter().filter(|b| **b == byte).count();
-    count(b'\r') == count(b'\n')
+    let more = |byte: u8| i8::from(byte == b'\r') - i8::from(byte == b'\n');
+    // In sums that fit a byte, which processors form many at a time.
+    let parts = head.chunks(64).map(|part| part.iter().map(|byte| more(*byte)).sum::<i8>());
+    parts.map(i32::from).sum::<i32>() == 0
 }
 
 /// Whether the byte may stand in a host with its port (RFC 3986 §3.2); a list of them has commas, and

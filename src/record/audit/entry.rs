@@ -4,6 +4,7 @@ use super::Policy;
 use super::chain::push_number;
 use crate::clock;
 use crate::exchange::CallId;
+use crate::record::address::Address;
 use humantime::Rfc3339Timestamp;
 use std::borrow::Cow;
 use std::io::Write;
@@ -130,7 +131,7 @@ impl<'a> Fields<'a> {
         self.some("token", asked.token).some("key", asked.key);
         if let Some(address) = asked.address {
             self.name("address");
-            let _ = write!(self.0, "\"{address}\"");
+            let _ = write!(self.0, "\"{}\"", Address(address));
         }
         self.some("client", asked.client).some("session", asked.session);
         self.some("method", asked.method).text("route", asked.route).some("model", asked.model);
