@@ -1,7 +1,7 @@
 //! A bridge at the ends of two socket pairs, as some hosts start their servers: they are closed
 //! from any thread, at once, which a pipe that somebody reads is not.
 
-use crate::common::{PATIENCE, command};
+use crate::common::{PATIENCE, command, memory_kib};
 use crossbeam_channel::{Receiver, unbounded};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -98,6 +98,11 @@ impl Pipes {
             Some(entries.count())
         };
         Some((count("task")?, count("fd")?))
+    }
+
+    /// Resident memory of the bridge in KiB, where the system tells.
+    pub fn memory_kib(&self) -> Option<u64> {
+        memory_kib(self.child.id(), "VmRSS:")
     }
 
     /// Waits for the bridge to end by itself; `None` when it does not.

@@ -34,11 +34,16 @@ impl Caller {
             // ends of one socket meet.
             return Err(Lost::Refused);
         }
+        Ok(Caller::over(stream))
+    }
+
+    /// On a connection that was made already.
+    pub fn over(stream: TcpStream) -> Caller {
         // A connection that is closed already has no options any more; the call will tell.
         let _ = stream.set_nodelay(true);
         let _ = stream.set_read_timeout(Some(PATIENCE));
         let _ = stream.set_write_timeout(Some(PATIENCE));
-        Ok(Caller { stream, read: Vec::new() })
+        Caller { stream, read: Vec::new() }
     }
 
     /// Sends a request.
