@@ -5,6 +5,7 @@ use crate::common::{Bridge, PATIENCE, aside, chat, echo};
 use crate::table::Told;
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub const PATH: &str = "/v1/chat/completions";
@@ -28,13 +29,17 @@ struct Held {
 
 impl Held {
     fn of(bridge: &Bridge) -> Held {
-        let count = |what| {
+        let entries = |what| {
             let entries = std::fs::read_dir(format!("/proc/{}/{what}", bridge.pid()));
-            entries.map_or(0, Iterator::count)
+            entries.into_iter().flatten().flatten().map(|entry| entry.path())
+        };
+        // The spare ones come and go, and the last is opened a moment after the port.
+        let is_spare = |path: &PathBuf| {
+            std::fs::read_link(path).is_ok_and(|target| target == Path::new("/dev/null"))
         };
         Held {
-            threads: count("task"),
-            descriptors: count("fd"),
+            threads: entries("task").count(),
+            descriptors: entries("fd").filter(|path| !is_spare(path)).count(),
             kib: bridge.memory_kib().unwrap_or(0),
         }
     }
