@@ -24,6 +24,8 @@ mod heads;
 mod host;
 #[path = "faults/lengths.rs"]
 mod lengths;
+#[path = "faults/machine.rs"]
+mod machine;
 #[path = "faults/nesting.rs"]
 mod nesting;
 #[path = "faults/pipes.rs"]
@@ -62,6 +64,8 @@ const ROWS: &[Row] = &[
     Row { name: "no threads left", run: scarce::threads },
     Row { name: "no memory for a body", run: scarce::memory },
     Row { name: "more bodies than there is room for", run: scarce::bodies },
+    Row { name: "disk full", run: machine::disk },
+    Row { name: "clock set back", run: machine::clock },
     Row { name: "a stuck stdout", run: pipes::stdout },
     Row { name: "a stuck stderr", run: pipes::stderr },
     Row { name: "a full stderr", run: pipes::full_stderr },

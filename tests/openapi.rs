@@ -169,6 +169,35 @@ fn what_the_limits_refuse_is_as_it_says() {
 }
 
 #[test]
+fn what_the_guard_refuses_is_as_it_says() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_RATE_LIMIT", "1/day")]);
+    let addr = bridge.addr();
+    let document = description(addr);
+    bridge.serve(echo);
+    let body = json!({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 9});
+    let page = "Origin: http://localhost\r\nContent-Type: text/plain\r\n";
+    for (path, headers, status) in [
+        ("/v1/messages", "Origin: https://elsewhere.example\r\n", 403),
+        ("/v1/chat/completions", "Origin: https://elsewhere.example\r\n", 403),
+        ("/v1/messages", page, 415),
+        ("/v1/chat/completions", page, 415),
+        ("/v1/messages", "", 200),
+        ("/v1/messages", "", 429),
+        ("/v1/chat/completions", "", 429),
+    ] {
+        let mut client = Client::connect(addr);
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.to_string().len()
+        ));
+        let answer = client.answer();
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        check(&document, "POST", path, &answer);
+    }
+}
+
+#[test]
 fn a_bridge_without_a_model_is_as_it_says() {
     let mut bridge = Bridge::spawn(&[]);
     bridge.initialize("mute", json!({}));

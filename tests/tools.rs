@@ -223,7 +223,7 @@ fn runtime_status_tells_how_the_bridge_is() {
             "http": http,
             "openai_api": {
                 "routes": modeltap::api::ROUTES,
-                "models": ["modeltap"], "admitted": 2, "in_flight": 2, "on_offer": 0, "in_line": 0,
+                "models": ["modeltap"], "admitted": 1, "in_flight": 2, "on_offer": 0, "in_line": 0,
                 "stream_emit_chunk_size": 7,
                 "stream_emit_interval_ms": 28, "stream_emit_punct_pause_ms": 90},
             "channel": {"pending_requests": 2, "pending_stream_requests": 2, "total_events": 2,

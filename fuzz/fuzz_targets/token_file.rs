@@ -3,12 +3,13 @@
 
 use modeltap::access::{token_json, usage};
 
-/// The longest word of a refusal: a hash or a token is longer.
+/// In characters: a word of a refusal is shorter, a hash or a token longer.
 const WORD: usize = 32;
 
 fn check(refusal: &str) {
     assert!(!refusal.contains(char::is_control), "more than a line: {refusal:?}");
-    let longest = refusal.split(|c: char| !c.is_alphanumeric()).map(str::len).max();
+    let words = refusal.split(|c: char| !c.is_alphanumeric());
+    let longest = words.map(|word| word.chars().count()).max();
     assert!(longest.unwrap_or(0) < WORD, "it may hold a secret: {refusal:?}");
 }
 

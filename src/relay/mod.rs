@@ -15,6 +15,7 @@ use crate::access::refused::Refused;
 use crate::api::error::ApiError;
 use crate::api::{Context, Encoder, Endpoint, Parsed};
 use crate::chat::{Ask, Choice, Failure, FailureKind, Format, Usage};
+use crate::clock;
 use crate::config::Pacing;
 use crate::exchange::{CallId, Ended, Exchange, Tenant};
 use crate::host::schema::{self, Misfit};
@@ -32,7 +33,7 @@ use placing::Asked;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What carrying a request needs.
 pub struct Relay {
@@ -144,7 +145,7 @@ impl Relay {
         };
         let context = Context {
             id: visit.id.to_string(),
-            created: unix_time(SystemTime::now()),
+            created: clock::unix_time(),
             message_chars: self.message_chars,
             stored: &|id| self.store.get(id, visit.caller.owner(), Instant::now()),
         };
@@ -378,9 +379,4 @@ impl From<Failure> for Broken {
     fn from(failure: Failure) -> Self {
         Broken::Failed(failure)
     }
-}
-
-/// Seconds since 1970; 0 on a machine whose clock is before that.
-pub fn unix_time(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -4,7 +4,12 @@ import re
 
 import loopback  # noqa: F401
 import schemathesis
-from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.specs.openapi.checks import (
+    IgnoredAuth,
+    ignored_auth,
+    negative_data_rejection,
+    positive_data_acceptance,
+)
 
 # What of a good request a description cannot say, by what a client is told of it.
 UNSAID = re.compile(
@@ -59,3 +64,14 @@ def bad_requests_are_refused(ctx, response, case):
     if any(name in OBJECTS and isinstance(value, list) for _, name, value in fields(case.body)):
         return None
     return negative_data_rejection(ctx, response, case)
+
+
+@schemathesis.check
+def keys_are_asked_for(ctx, response, case):
+    """As ignored_auth, but that whoever sends many wrong keys is told 429 after a while."""
+    try:
+        return ignored_auth(ctx, response, case)
+    except IgnoredAuth as failure:
+        if "got `429 " in failure.message:
+            return None
+        raise

@@ -44,7 +44,7 @@ def test_it_is_an_openapi_document(described):
     validate(described[1])
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_what_is_answered_is_what_is_described(described, tmp_path):
     host, document = described
     # Here a key is set, so that there is no way in without one.

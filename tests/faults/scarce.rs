@@ -3,7 +3,7 @@
 use crate::common::http::{self, Client};
 use crate::common::scarce::{has_answer, take_all, with_few_descriptors};
 use crate::common::{Bridge, PATIENCE, chat, command, sampled};
-use crate::stage::{PATH, Stage};
+use crate::stage::{PATH, Stage, request};
 use crate::table::Told;
 use rlimit::Resource;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use std::io::Write;
 #[cfg(target_os = "linux")]
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub fn descriptors() -> Told {
     let mut stage = Stage::of(with_few_descriptors());
@@ -36,7 +36,7 @@ pub fn descriptors() -> Told {
 
 /// Sets the soft limit of a running bridge; `None` gives back what it may have at most.
 #[cfg(target_os = "linux")]
-fn limit(bridge: &Bridge, resource: Resource, soft: Option<u64>) {
+pub fn limit(bridge: &Bridge, resource: Resource, soft: Option<u64>) {
     let (mut now, mut most) = (0, 0);
     let pid = i32::try_from(bridge.pid()).unwrap();
     rlimit::prlimit(pid, resource, None, Some((&mut now, &mut most))).expect("it is our child");
@@ -54,10 +54,7 @@ pub fn memory() -> Told {
     Told::Skipped("only Linux limits a process that runs already".into())
 }
 
-/// The threads that a bridge has of its own.
-#[cfg(target_os = "linux")]
-const OWN: usize = 5;
-/// Those that it may have for connections.
+/// The threads that it may have for connections.
 #[cfg(target_os = "linux")]
 const MOST: usize = 20;
 
@@ -76,7 +73,11 @@ fn bound_by_limits() -> Result<(Command, Option<PathBuf>), String> {
     std::fs::copy(command().get_program(), &place)
         .and_then(|_| std::fs::set_permissions(&place, PermissionsExt::from_mode(0o755)))
         .map_err(|e| format!("the binary cannot be copied: {e}"))?;
-    let most = OWN + MOST;
+    let mut other = Bridge::sampling(&[]);
+    // Once it tells its address, all of its own threads are there.
+    other.addr();
+    let own = std::fs::read_dir(format!("/proc/{}/task", other.pid())).map(Iterator::count);
+    let most = own.map_err(|e| format!("threads cannot be counted: {e}"))? + MOST;
     let mut become_another = Command::new("prlimit");
     become_another
         .arg(format!("--nproc={most}:{most}"))
@@ -150,7 +151,13 @@ pub fn memory() -> Told {
         vec![sampled(message, &said)]
     });
     let stage = Stage::on(bridge, addr, true);
-    let large = chat(&format!("{}\n", "All work. ".repeat(10)).repeat(30 * (1 << 20) / 101));
+    let large = request(&format!("{}\n", "All work. ".repeat(10)).repeat(30 * (1 << 20) / 101));
+    // No thread is left of the first request, so that one must be started where there is nothing.
+    let deadline = Instant::now() + PATIENCE;
+    while stage.has_extra_threads() {
+        assert!(Instant::now() < deadline, "threads are left");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let lack_all_but = |mib: u64| {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", stage.bridge.pid())).unwrap();
@@ -159,9 +166,13 @@ pub fn memory() -> Told {
         limit(&stage.bridge, Resource::AS, Some((kib + mib * 1024) * 1024));
     };
     let (mut refused, mut served) = (0, 0);
-    for spare in [0, 4, 32, 64, 96, 128, 160, 512] {
+    for spare in [1, 8, 32, 64, 128, 160, 256, 512] {
         lack_all_but(spare);
-        let answer = http::post(addr, PATH, &large);
+        let mut client = stage.client();
+        // Who is refused may be cut off before all is sent.
+        let _ = client.stream.write_all(&large);
+        let answer = client.answer();
+        drop(client);
         match answer.status {
             200 => served += 1,
             503 => {
@@ -173,15 +184,22 @@ pub fn memory() -> Told {
         limit(&stage.bridge, Resource::AS, None);
     }
     assert!(refused > 0 && served > 0, "{refused} refused, {served} served");
-    lack_all_but(8);
-    stage.bridge.send_raw("x".repeat(60 << 20).as_bytes());
-    stage.bridge.send_raw(b"\n");
-    stage.bridge.wait_stderr("there is no memory for it");
-    limit(&stage.bridge, Resource::AS, None);
+    // With the less there is no room for the line itself, with the more none to handle it.
+    let line = "x".repeat(60 << 20) + "\n";
+    for (told, spare) in [(1, 8), (2, 200)] {
+        lack_all_but(spare);
+        stage.bridge.send_raw(line.as_bytes());
+        let deadline = Instant::now() + PATIENCE;
+        while stage.bridge.stderr().matches("there is no memory for it").count() < told {
+            assert!(Instant::now() < deadline, "{spare} MiB: it is not told");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        limit(&stage.bridge, Resource::AS, None);
+    }
     stage.settle(
-        "a body of 30 MiB, 8 times, with 0 to 512 MiB of address space to spare; a line of 60 MiB from the host with 8",
+        "a body of 30 MiB, 8 times, with 1 to 512 MiB of address space to spare; a line of 60 MiB from the host with 8 and 200",
         "503 with Retry-After until there is enough, then 200; the line is skipped and told",
-        192,
+        256,
     )
 }
 
@@ -193,23 +211,29 @@ pub fn bodies() -> Told {
     ];
     let mut stage = Stage::new(&env);
     let body = chat(&"x".repeat(1_000_000)).to_string();
-    let head = format!(
-        "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+    let length = body.len();
+    // Of a chunked one nobody knows beforehand how much comes.
+    let heads = [
+        format!("POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"),
+        format!(
+            "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n"
+        ),
+    ];
+    let ends = ["", "\r\n0\r\n\r\n"];
     for round in 0..2 {
         let mut clients: Vec<Client> = (0..32).map(|_| stage.client()).collect();
-        for client in &mut clients {
+        for (at, client) in clients.iter_mut().enumerate() {
             // Who is refused need not take the rest.
-            let _ = client.stream.write_all(head.as_bytes());
+            let _ = client.stream.write_all(heads[(at + round) % 2].as_bytes());
             let _ = client.stream.write_all(&body.as_bytes()[..body.len() - 1]);
         }
         // Small ones need no room.
         stage.serves();
         let mut statuses = Vec::new();
-        for client in &mut clients {
+        for (at, client) in clients.iter_mut().enumerate() {
             if !has_answer(client) {
                 let _ = client.stream.write_all(&body.as_bytes()[body.len() - 1..]);
+                let _ = client.stream.write_all(ends[(at + round) % 2].as_bytes());
             }
             let answer = client.answer();
             assert!(
@@ -230,8 +254,8 @@ pub fn bodies() -> Told {
         client.send(&claim);
         client.send("x".repeat(1_999_999));
     }
-    // Once all that they sent is read, nobody else is asked for as much.
-    let asking = claim.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    // Once all that they sent is read, nobody else is asked for more than a little.
+    let asking = claim.replace("2000000\r\n\r\n", "400000\r\nExpect: 100-continue\r\n\r\n");
     let deadline = Instant::now() + PATIENCE;
     let refused = loop {
         let mut last = stage.client();
@@ -243,10 +267,16 @@ pub fn bodies() -> Told {
         assert!(Instant::now() < deadline, "there is room for ever");
     };
     assert_eq!(refused, 503);
+    // Nor does one find room that does not say how much will come.
+    let mut last = stage.client();
+    let _ = last.stream.write_all(heads[1].as_bytes());
+    let _ = last.stream.write_all(body.as_bytes());
+    assert_eq!(last.answer().status, 503);
+    drop(last);
     stage.serves();
     drop(held);
     stage.settle(
-        "--max-body-memory 8 MB, and twice 32 bodies of 1 MB at once; then 4 of 2 MB that lack a byte",
+        "--max-body-memory 8 MB, and twice 32 bodies of 1 MB at once, half of them in chunks; then 4 of 2 MB that lack a byte",
         "503 with Retry-After to those that find no room, before 100 Continue; small ones are served",
         48,
     )

@@ -93,6 +93,11 @@ impl Stage {
         assert_eq!(client.get().content(), "here");
     }
 
+    /// Whether there are more threads than before the first connection.
+    pub fn has_extra_threads(&self) -> bool {
+        Held::of(&self.bridge).threads > self.before.threads
+    }
+
     /// How much memory was taken at the peak beyond that of the beginning, in MiB.
     pub fn peak(&self) -> u64 {
         self.bridge.memory_peak_kib().unwrap_or(0).saturating_sub(self.before.kib) / 1024
@@ -110,13 +115,6 @@ impl Stage {
                 && held.descriptors <= self.before.descriptors
                 && held.kib <= self.before.kib + kept * 1024;
             if is_clean {
-                eprintln!(
-                    "TUNE {} KiB of {} MiB, peak {}: {:.40}",
-                    held.kib as i64 - self.before.kib as i64,
-                    kept,
-                    self.peak(),
-                    done
-                );
                 break;
             }
             let before = self.before;

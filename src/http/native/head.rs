@@ -246,3 +246,28 @@ fn digits(value: &[u8]) -> Option<usize> {
     let value = std::str::from_utf8(value).ok()?;
     Some(value.parse().unwrap_or(usize::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Target, split};
+
+    #[test]
+    fn targets_are_taken_apart() {
+        for (target, authority, path, query) in [
+            ("/a/b?c=d?e", None, "/a/b", "c=d?e"),
+            ("/http://a/b", None, "/http://a/b", ""),
+            ("*", None, "*", ""),
+            ("http://a:1/b?c", Some("a:1"), "/b", "c"),
+            ("HTTPS://a/b", Some("a"), "/b", ""),
+            ("http://a", Some("a"), "/", ""),
+            // What stands behind the host is a query, whatever it looks like.
+            ("http://a?/b", Some("a"), "/", "/b"),
+            ("http://a#/b", Some("a"), "#/b", ""),
+            ("http:///b", Some(""), "/b", ""),
+            ("ftp://a/b", None, "ftp://a/b", ""),
+        ] {
+            let Target { authority: found, path: at, query: behind } = split(target);
+            assert_eq!((found, at, behind), (authority, path, query), "{target}");
+        }
+    }
+}

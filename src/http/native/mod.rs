@@ -13,6 +13,7 @@ pub(super) mod writer;
 pub use head::MOST as MOST_HEADERS;
 
 use super::{Limits, Service};
+use crate::memory;
 use bodies::Bodies;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use places::{Place, Places};
@@ -316,13 +317,15 @@ impl<S: Service> Pool<S> {
                 place = next.recv_timeout(SPARE_TIME).ok();
             }
         };
-        match thread::Builder::new().name("http".into()).stack_size(STACK).spawn(work) {
-            Ok(_) => {}
-            Err(e) => {
-                if let Some(place) = taken(&first) {
-                    self.serve_without_thread(place, &e);
-                }
-            }
+        // A thread that finds no memory for its beginnings ends the process.
+        let thread = match memory::is_there(STACK) {
+            true => thread::Builder::new().name("http".into()).stack_size(STACK).spawn(work),
+            false => Err(io::ErrorKind::OutOfMemory.into()),
+        };
+        if let Err(e) = thread
+            && let Some(place) = taken(&first)
+        {
+            self.serve_without_thread(place, &e);
         }
     }
 
