@@ -174,19 +174,8 @@ impl<'a> Trip<'a> {
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
         self.received(&parsed.ask);
-        if !self.visit.caller.may_ask(&self.model) {
-            let refused = Refused::Model(self.model.clone());
-            return self.fail(&api_error(&refused), common, responder);
-        }
-        match self.enter(&mut common, responder) {
-            Ok(()) => {}
-            Err(Barred::Over(over)) => {
-                return self.fail(&api_error(&Refused::Over(over)), common, responder);
-            }
-            Err(Barred::Gone) => {
-                self.left(&self.nothing(parsed));
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
+        if !self.enters(parsed, &mut common, responder)? {
+            return Ok(());
         }
         match self.ask(parsed, responder) {
             Ok(mut asked) => self.carry(parsed, &mut asked, common, responder),
@@ -202,9 +191,34 @@ impl<'a> Trip<'a> {
         }
     }
 
+    /// Lets the request go on to the model where its caller may ask that now, and answers it otherwise;
+    /// whether it goes on.
+    // What refusals need of the stack must not lie below a request that waits.
+    #[inline(never)]
+    fn enters(
+        &self,
+        parsed: &Parsed,
+        common: &mut Headers,
+        responder: &mut dyn Responder,
+    ) -> io::Result<bool> {
+        let refused = if self.visit.caller.may_ask(&self.model) {
+            match self.enter(common, responder) {
+                Ok(()) => return Ok(true),
+                Err(Barred::Over(over)) => Refused::Over(over),
+                Err(Barred::Gone) => {
+                    self.left(&self.nothing(parsed));
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+            }
+        } else {
+            Refused::Model(self.model.clone())
+        };
+        self.fail(&api_error(&refused), std::mem::take(common), responder)?;
+        Ok(false)
+    }
+
     /// Passes the limits of the caller, waiting for that if it is wanted; how he stands to them is
     /// for the headers of the answer, whatever it is.
-    #[inline(never)]
     fn enter(&self, common: &mut Headers, responder: &mut dyn Responder) -> Result<(), Barred> {
         let (relay, visit) = (self.relay, self.visit);
         // Whoever has many waiting leaves as much room for others.

@@ -305,11 +305,12 @@ impl<S: Service> Pool<S> {
             self.service.clone(),
             self.hand_over.1.clone(),
         );
-        // It gets its first connection when it is there, so that nobody is lost with a thread that
-        // cannot be had.
-        let (give, given) = bounded(1);
+        // What a thread that cannot be had was given would be lost with it.
+        let first = Arc::new(Mutex::new(Some(place)));
+        let own = first.clone();
         let work = move || {
-            let mut place = given.recv().ok();
+            let mut place = taken(&own);
+            drop(own);
             while let Some(here) = place.take() {
                 connection::serve(&here, &limits, &bodies, &*service);
                 drop(here);
@@ -321,10 +322,10 @@ impl<S: Service> Pool<S> {
             true => thread::Builder::new().name("http".into()).stack_size(STACK).spawn(work),
             false => Err(io::ErrorKind::OutOfMemory.into()),
         };
-        match thread {
-            // There is room for it, and the thread waits.
-            Ok(_) => drop(give.send(place)),
-            Err(e) => self.serve_without_thread(place, &e),
+        if let Err(e) = thread
+            && let Some(place) = taken(&first)
+        {
+            self.serve_without_thread(place, &e);
         }
     }
 
@@ -343,6 +344,10 @@ impl<S: Service> Pool<S> {
             connection::turn_away(&place, &*self.service, ROOM_TIME);
         }
     }
+}
+
+fn taken(slot: &Mutex<Option<Place>>) -> Option<Place> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 fn spare_descriptor() -> Option<File> {
