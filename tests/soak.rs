@@ -252,8 +252,8 @@ fn settle(pipes: &Pipes, before: Option<(usize, usize)>) {
 /// minute each, since any moment holds large requests or not.
 fn judge_memory(samples: &[Sample]) {
     let total = samples.last().map_or(Duration::ZERO, |last| last.time);
-    if total < 2 * MINUTE {
-        println!("memory: not judged, since the run is shorter than two minutes");
+    if total < 3 * MINUTE {
+        println!("memory: not judged, since the run is shorter than three minutes");
         return;
     }
     let middle = |from: Duration, to: Duration| {
@@ -262,7 +262,7 @@ fn judge_memory(samples: &[Sample]) {
         kib.sort_unstable();
         kib.get(kib.len() / 2).copied()
     };
-    let first = middle(MINUTE / 2, MINUTE);
+    let first = middle(MINUTE, MINUTE + MINUTE / 2);
     let last = middle(total - MINUTE / 2, total);
     let Some((first, last)) = first.zip(last) else { return };
     let share = last as f64 / first as f64;
