@@ -44,7 +44,7 @@ const ONE: &[(&str, &str)] = &[("clients", "1 client"), ("cores", "one core")];
 const EIGHT: &[(&str, &str)] = &[("clients", "8 clients"), ("cores", "all cores")];
 const SIXTY_FOUR: &[(&str, &str)] = &[("clients", "64 clients"), ("cores", "all cores")];
 
-const PROMISES: [Promise; 12] = [
+const PROMISES: [Promise; 15] = [
     Promise {
         words: "p50 over the floor, 1 client pinned, whole and streamed, each dialect",
         about: ("latency", "p50", &[ONE]),
@@ -104,6 +104,21 @@ const PROMISES: [Promise; 12] = [
         words: "release binary, default features",
         about: ("size", "binary", &[&[]]),
         of: Of::Most(1.6, "MB"),
+    },
+    Promise {
+        words: "p50 with the audit file (redacted) over that without, 1 (pinned), 8 and 64 clients",
+        about: ("audit", "p50 over that without", &[&[]]),
+        of: Of::Most(1.15, "×"),
+    },
+    Promise {
+        words: "p95 of a request's check among 1,000 tokens, each with limits",
+        about: ("access", "p95", &[&[("tokens", "1000 tokens")]]),
+        of: Of::Most(5.0, "µs"),
+    },
+    Promise {
+        words: "audit stats over a million records",
+        about: ("records", "stats", &[&[("records", "1000000 records")]]),
+        of: Of::Most(5000.0, "ms"),
     },
 ];
 

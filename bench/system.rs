@@ -2,7 +2,7 @@
 //! in /proc and in strace; elsewhere it is said to be absent.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Memory in KiB and threads of a process and all that it started.
@@ -121,6 +121,33 @@ pub fn read_strace(text: &str) -> BTreeMap<String, u64> {
         (*name != "total").then(|| ((*name).to_owned(), calls))
     });
     rows.collect()
+}
+
+/// A folder for files of one measure, gone with it.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// An empty one below cargo's own, which nobody else writes to.
+    pub fn new(name: &str) -> Result<Self, String> {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{name}"));
+        let scratch = Scratch(folder);
+        // Of a run that was cut short.
+        let _ = std::fs::remove_dir_all(&scratch.0);
+        let made = std::fs::create_dir_all(&scratch.0);
+        made.map_err(|e| format!("{}: {e}", scratch.0.display()))?;
+        Ok(scratch)
+    }
+
+    /// The path of a file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// The machine, for who reads the figures: processor, how many, system, and how busy it was.

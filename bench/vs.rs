@@ -27,6 +27,8 @@ pub fn subjects(options: &Options) -> Result<Vec<Subject>, String> {
     // Limits as a user sets them who has thousands of clients; the rest is as it comes.
     let settings: Vec<_> = [
         ("MODELTAP_PORT", "0"),
+        ("MODELTAP_TOKENS", "none"),
+        ("MODELTAP_AUDIT", ""),
         ("MODELTAP_CONSENT_HOLD", "0"),
         ("MODELTAP_SAMPLING_CONCURRENCY", "8192"),
         ("MODELTAP_MAX_IN_FLIGHT", "8192"),

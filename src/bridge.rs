@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::access::tokens::Tokens;
 use crate::chat::{Failure, FailureKind};
+use crate::clock;
 use crate::config::{Color, Config};
 use crate::control::Control;
 use crate::exchange::Exchange;
@@ -24,7 +25,7 @@ use crate::mcp::session::Session;
 use crate::record::audit::Audit;
 use crate::record::events::Ring;
 use crate::record::log::Log;
-use crate::relay::{Relay, unix_time};
+use crate::relay::Relay;
 use crate::routes::Routes;
 use crate::store::Store;
 use crate::tools::ToolBox;
@@ -32,7 +33,7 @@ use crate::visit::Places;
 use std::io::{self, BufReader, IsTerminal};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// Large enough that a megabyte from the host costs few system calls.
 const INPUT: usize = 64 * 1024;
@@ -135,7 +136,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
         access: access.clone(),
         control: control.clone(),
         health_verbose: config.health_verbose,
-        started: unix_time(SystemTime::now()),
+        started: clock::unix_time(),
     });
     let subscriptions = Subscriptions::default();
     let stop = Stop {

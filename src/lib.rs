@@ -20,6 +20,7 @@ pub mod access;
 pub mod api;
 pub mod bridge;
 pub mod chat;
+pub mod clock;
 pub mod command;
 pub mod config;
 pub mod control;

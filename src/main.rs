@@ -14,7 +14,7 @@ Usage: modeltap [serve] [OPTIONS]    speak MCP on stdin and stdout, and serve HT
        modeltap token add|list|show|revoke|remove|rotate|extend …
                                      let others ask, each with a token and limits of its own (token --help)
        modeltap audit verify|show|stats [FILE]
-                                     read the audit file; modeltap audit --help tells more
+                                     read what was asked and answered, and prove it (audit --help)
        modeltap --help | --version
 
 Options, with the names they have in the environment and their [default]; a flag goes before the

@@ -5,10 +5,14 @@
 //! beforehand, in one piece, and given back untouched. Nothing holds it for the one who asked; it
 //! tells the machine that is out of memory from the one that is not.
 
-/// Whether `bytes` could be had now.
+/// What must be left besides, for all that is too small to be asked for. More than the 32 MiB up to which
+/// the C library of Linux serves from what was freed before, so that it is the system that answers.
+const RESERVE: usize = 40 * 1024 * 1024;
+
+/// Whether `bytes` could be had now, and leave something.
 pub fn is_there(bytes: usize) -> bool {
     let mut probe = Vec::<u8>::new();
-    let is_there = probe.try_reserve_exact(bytes).is_ok();
+    let is_there = probe.try_reserve_exact(bytes.saturating_add(RESERVE)).is_ok();
     // What nobody looks at need not be asked for, a compiler may think.
     std::hint::black_box(&probe);
     is_there

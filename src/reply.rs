@@ -3,8 +3,9 @@
 use crate::access::limits::{Budget, Standing};
 use crate::access::refused::Refused;
 use crate::api::error::{ApiError, Dialect};
+use crate::clock;
 use crate::http::{Headers, Response};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// The headers that tell a client the id of its request; Anthropic's clients know their own name
 /// for it.
@@ -70,7 +71,7 @@ pub fn standing_headers(dialect: Dialect, standing: &Standing) -> Headers {
         let text = match dialect {
             Dialect::OpenAi => openai_time(time),
             Dialect::Anthropic => {
-                let at = SystemTime::now() + Duration::from_secs(seconds(time));
+                let at = clock::within(clock::now() + Duration::from_secs(seconds(time)));
                 humantime::format_rfc3339_seconds(at).to_string()
             }
         };

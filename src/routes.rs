@@ -165,12 +165,22 @@ impl Routes {
     #[inline(never)]
     fn answer(
         &self,
-        route: Route,
         request: &Request,
         visit: &Visit,
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
         let head = &request.head;
+        // The head was admitted, so its path is known.
+        let Some(route) = Route::of(head.path) else {
+            return responder.respond(&self.refused(Some(head), &ApiError::not_found(head.path)));
+        };
+        if head.method == "OPTIONS" {
+            let headers: Headers = vec![("Allow", route.allow().into())];
+            let mut response = Response { status: 204, headers, body: Vec::new() };
+            response.headers.extend(self.access.cors(head, true));
+            response.headers.push(("x-request-id", visit.id.to_string().into()));
+            return responder.respond(&response);
+        }
         let answer = match route {
             // It asks the model, and is carried by the relay before it comes here.
             Route::Ask(endpoint) => Err(ApiError::not_found(endpoint.path)),
@@ -204,6 +214,8 @@ impl Service for Routes {
     // On the heap: what lies on the stack of a request that waits is paid for by the page.
     type Visit = Box<Visit>;
 
+    // What it needs of the stack must not lie below a request that waits.
+    #[inline(never)]
     fn admit(&self, head: &Head) -> Result<Box<Visit>, Response> {
         let refused = |error: ApiError| Err(self.refused(Some(head), &error));
         if let Err(why) = self.access.check_site(head) {
@@ -249,22 +261,13 @@ impl Service for Routes {
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
         let head = &request.head;
-        // The head was admitted, so its path is known.
-        let Some(route) = Route::of(head.path) else {
-            return responder.respond(&self.refused(Some(head), &ApiError::not_found(head.path)));
-        };
-        if head.method == "OPTIONS" {
-            let headers: Headers = vec![("Allow", route.allow().into())];
-            let mut response = Response { status: 204, headers, body: Vec::new() };
-            response.headers.extend(self.access.cors(head, true));
-            response.headers.push(("x-request-id", visit.id.to_string().into()));
-            return responder.respond(&response);
+        match Route::of(head.path) {
+            Some(Route::Ask(endpoint)) if head.method != "OPTIONS" => {
+                let cors = self.access.cors(head, false);
+                self.relay.complete(endpoint, request, &visit, cors, responder)
+            }
+            _ => self.answer(request, &visit, responder),
         }
-        if let Route::Ask(endpoint) = route {
-            let cors = self.access.cors(head, false);
-            return self.relay.complete(endpoint, request, &visit, cors, responder);
-        }
-        self.answer(route, request, &visit, responder)
     }
 
     fn refuse(&self, refusal: Refusal, head: Option<&Head>) -> Response {

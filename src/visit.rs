@@ -51,8 +51,8 @@ impl Visit {
         let label = self.caller.label();
         tell(Asked {
             id: self.id,
-            token: label.as_ref().map(|(name, _)| *name),
-            key: label.as_ref().map(|(_, fingerprint)| &**fingerprint),
+            token: label.map(|(name, _)| name),
+            key: label.map(|(_, fingerprint)| fingerprint),
             address: Some(self.address),
             client: head.header("user-agent"),
             session: head.header("x-claude-code-session-id"),

@@ -240,8 +240,12 @@ fn old_files_are_rotated() {
     });
     let age = Some(std::time::Duration::from_millis(1));
     let (audit, _) = start(Settings { max_age: age, ..settings(&path) });
+    audit.rx(&Rx { asked: asked("alice", "m"), body: b"today" });
+    // What was composed with it stays with it, and nothing else ends the new file.
     wait_until("the new file", || kinds(&path).first().is_some_and(|kind| kind == "rotate"));
     audit.close(PATIENCE);
+    assert_eq!(kinds(&path), ["rotate", "end"]);
+    assert_eq!(kinds(&numbered(&path, 1)), ["begin", "rx", "tx", "end", "begin", "rx"]);
     verifies(&path);
 }
 

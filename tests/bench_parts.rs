@@ -152,6 +152,46 @@ fn a_promise_is_decided_by_its_worst_case_and_by_ratios_within_rounds() {
 }
 
 #[test]
+fn figures_of_one_subject_keep_promises_of_their_own() {
+    let one = |name, value: &str| -> Case { vec![(name, value.to_owned())] };
+    let cases = [
+        ("audit", "p50 over that without", "", one("clients", "8 clients"), 1.1),
+        ("audit", "p50 over that without", "", one("clients", "64 clients"), 1.2),
+        ("access", "p95", "µs", one("tokens", "no tokens"), 9.0),
+        ("access", "p95", "µs", one("tokens", "1000 tokens"), 4.9),
+        ("records", "stats", "ms", one("records", "10000 records"), 6000.0),
+        ("records", "stats", "ms", one("records", "1000000 records"), 4000.0),
+    ];
+    let mut results = Results::default();
+    for (measure, metric, unit, case, value) in cases {
+        results.add((measure, &case), (metric, unit), MODELTAP, Some(value));
+    }
+    let kept = promises::kept(&results);
+    let of = |words: &str| {
+        let found = kept.iter().find(|kept| kept.promise.contains(words)).unwrap();
+        (found.limit.as_str(), found.worst.as_ref().unwrap().value, found.is_kept)
+    };
+    assert_eq!(of("audit file"), ("1.15 ×", 1.2, Some(false)));
+    assert_eq!(of("request's check"), ("5 µs", 4.9, Some(true)));
+    assert_eq!(of("a million records"), ("5000 ms", 4000.0, Some(true)));
+    let marked = "<!-- begin: cargo bench -- --renew -->\n<!-- end: cargo bench -- --renew -->\n";
+    let renewed = report::renewed(marked, &results).unwrap();
+    assert!(renewed.contains("| 1.15 × | 1.20 (1.20–1.20) missed |"), "{renewed}");
+}
+
+#[test]
+fn a_folder_for_files_is_empty_and_goes_with_its_owner() {
+    let first = system::Scratch::new("parts").unwrap();
+    let file = first.file("left");
+    std::fs::write(&file, "x").unwrap();
+    std::mem::forget(first);
+    let again = system::Scratch::new("parts").unwrap();
+    assert!(!file.exists() && file.parent().unwrap().is_dir());
+    drop(again);
+    assert!(!file.parent().unwrap().exists());
+}
+
+#[test]
 fn only_what_is_between_the_markers_is_renewed() {
     let results = measured([("a", [0.9, 0.9, 0.9]), ("b", [0.5, 0.7, 0.6])]);
     let marked = "before\n<!-- begin: cargo bench -- --renew -->\nold\n\

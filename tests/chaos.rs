@@ -17,6 +17,7 @@ mod chaos {
     pub mod hook;
     pub mod host;
     pub mod kind;
+    #[allow(dead_code)] // The soak uses the rest of it.
     pub mod pipes;
     pub mod pull;
     pub mod random;

@@ -4,9 +4,8 @@ mod common;
 
 use common::calls::{self, Caller, Lost};
 use common::http::{self, Answer, Client};
-use common::{Bridge, PATIENCE, chat, echo, sampled};
+use common::{Bridge, PATIENCE, chat, echo};
 use serde_json::json;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -195,29 +194,6 @@ fn waiting_for_the_model_is_not_being_idle() {
     ]);
     let request = calls::request(PATH, "", &chat("Hello"));
     assert_eq!(answered_in_time(bridge.addr(), &request).1.status, 504);
-}
-
-#[test]
-#[cfg_attr(feature = "tiny_http", ignore = "tiny_http: the server cannot close a connection")]
-fn a_client_that_takes_nothing_is_dropped() {
-    let mut bridge =
-        Bridge::sampling(&[("MODELTAP_WRITE_TIMEOUT", "100ms"), ("MODELTAP_LOG", "off")]);
-    let addr = bridge.addr();
-    // More than the buffers of both sides hold.
-    let huge = "x".repeat(16 << 20);
-    for stream in [false, true] {
-        let mut client = Client::connect(addr);
-        let mut body = chat("Hello");
-        body["stream"] = stream.into();
-        client.post(PATH, "", &body);
-        let request = bridge.recv_method("sampling/createMessage");
-        bridge.send(&sampled(&request, &huge));
-        bridge.call_until("runtime_status", |status| status["http"]["connections"] == 0);
-        let mut got = Vec::new();
-        // It may end with a reset, which is as good an end.
-        let _ = client.stream.read_to_end(&mut got);
-        assert!(got.len() < huge.len(), "{}", got.len());
-    }
 }
 
 #[test]

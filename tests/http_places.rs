@@ -4,11 +4,10 @@
 mod common;
 
 use common::http::{self, Client};
-use common::{Bridge, chat, command};
+use common::scarce::{has_answer, idle, take_all, with_few_descriptors};
+use common::{Bridge, chat};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::process::Command;
-use std::time::Instant;
 
 const PATH: &str = "/v1/chat/completions";
 
@@ -17,20 +16,6 @@ fn busy(bridge: &mut Bridge, addr: SocketAddr) -> (Client, Value) {
     let mut client = Client::connect(addr);
     client.post(PATH, "", &chat("Hello"));
     (client, bridge.recv_method("sampling/createMessage"))
-}
-
-/// A connection that was served once and now is idle.
-fn idle(addr: SocketAddr) -> Client {
-    let deadline = Instant::now() + common::PATIENCE;
-    loop {
-        let mut client = Client::connect(addr);
-        client.get("/health");
-        if client.answer().status == 200 {
-            return client;
-        }
-        // A client can read its answer a moment before the bridge knows the connection idle.
-        assert!(Instant::now() < deadline, "no connection makes room");
-    }
 }
 
 fn is_served(client: &mut Client) -> bool {
@@ -116,16 +101,6 @@ fn a_crowd_past_the_bound_does_not_keep_newcomers_from_being_told() {
     assert_eq!(one.answer().content(), "one");
 }
 
-/// A bridge that may open 40 descriptors.
-fn with_few_descriptors() -> Bridge {
-    let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", "ulimit -n 40 && exec \"$0\""]).arg(command().get_program()).env_clear();
-    let mut bridge = Bridge::spawn_as(shell, &[]);
-    bridge.initialize("test-host", json!({"sampling": {}}));
-    bridge.wait_stderr("only 40 descriptors");
-    bridge
-}
-
 #[test]
 #[cfg_attr(
     feature = "tiny_http",
@@ -152,56 +127,6 @@ fn out_of_descriptors_the_idle_make_room() {
     let ask = bridge.recv_method("sampling/createMessage");
     bridge.answer(&ask, "Hi");
     assert_eq!(client.answer().content(), "Hi");
-}
-
-/// Whether an answer has come.
-fn has_answer(client: &Client) -> bool {
-    client.stream.set_nonblocking(true).unwrap();
-    let has = client.stream.peek(&mut [0]).is_ok();
-    client.stream.set_nonblocking(false).unwrap();
-    has
-}
-
-/// Connections whose requests wait for the model, as many as the bridge has descriptors for, and
-/// what the host was asked. The next one was told 503.
-fn take_all(bridge: &mut Bridge, addr: SocketAddr) -> Vec<(Client, Value)> {
-    let mut all = Vec::new();
-    loop {
-        let mut client = Client::connect(addr);
-        client.post(PATH, "", &chat("Hello"));
-        let waiting = all.len() + 1;
-        bridge.call_until("runtime_status", |status| {
-            status["openai_api"]["in_flight"] == waiting || has_answer(&client)
-        });
-        if has_answer(&client) {
-            let answer = client.answer();
-            assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
-            assert!(waiting > 20, "only {waiting}");
-            return all;
-        }
-        all.push((client, bridge.recv_method("sampling/createMessage")));
-    }
-}
-
-#[test]
-#[cfg_attr(
-    feature = "tiny_http",
-    ignore = "tiny_http: out of descriptors it accepts nobody any more"
-)]
-fn out_of_descriptors_and_all_at_work_the_next_is_503_and_all_are_answered() {
-    let mut bridge = with_few_descriptors();
-    let addr = bridge.addr();
-    let mut served = take_all(&mut bridge, addr);
-    for _ in 0..3 {
-        assert_eq!(http::get(addr, "/health").status, 503);
-    }
-    for (_, ask) in &served {
-        bridge.answer(ask, "Hi");
-    }
-    for (client, _) in &mut served {
-        assert_eq!(client.answer().content(), "Hi");
-    }
-    idle(addr);
 }
 
 #[test]

@@ -4,13 +4,10 @@
 mod common;
 
 use common::http::{self, Client};
-use common::{Bridge, PATIENCE, aside, chat, echo};
+use common::{Bridge, aside, chat, echo};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read, Write};
 use std::sync::{Arc, Barrier};
-use std::thread;
-use std::time::Instant;
 
 const PATH: &str = "/v1/chat/completions";
 
@@ -91,58 +88,5 @@ fn two_hundred_clients_in_the_same_moment_are_all_answered() {
         .collect();
     for (number, client) in clients.into_iter().enumerate() {
         assert_eq!(client.get().content(), format!("echo: client {number}"));
-    }
-}
-
-#[test]
-#[cfg_attr(feature = "tiny_http", ignore = "tiny_http: it has no times for reading")]
-fn two_thousand_dribbling_connections_are_cut_while_others_are_served() {
-    const MANY: usize = 2000;
-    assert!(may_open(MANY as u64), "the hard limit of descriptors (ulimit -Hn) is too low");
-    let mut bridge = Bridge::sampling(&[("MODELTAP_HEAD_TIMEOUT", "1s"), ("MODELTAP_LOG", "off")]);
-    let addr = bridge.addr();
-    bridge.serve(echo);
-    let mut dribbling: Vec<Client> = (0..MANY).map(|_| Client::connect(addr)).collect();
-    for client in &mut dribbling {
-        client.send("GET /health HTTP/1.1\r\nHost: localhost\r\nX: ");
-        client.stream.set_nonblocking(true).unwrap();
-    }
-    let mut told = 0;
-    let mut rounds = 0;
-    let deadline = Instant::now() + PATIENCE;
-    while !dribbling.is_empty() {
-        // Each round another byte from each, and an honest client that must not suffer from them.
-        dribbling.retain_mut(|client| {
-            let mut answer = [0; 12];
-            match client.stream.read(&mut answer) {
-                Ok(12) => {
-                    assert_eq!(&answer, b"HTTP/1.1 408");
-                    told += 1;
-                    return false;
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                _ => return false,
-            }
-            let _ = client.stream.write(b"x");
-            true
-        });
-        assert_eq!(http::chat(addr, "Hello").content(), "echo: Hello", "round {rounds}");
-        rounds += 1;
-        assert!(Instant::now() < deadline, "{} are still there", dribbling.len());
-    }
-    assert!(told > MANY / 2, "only {told} were told why");
-}
-
-#[test]
-#[cfg_attr(feature = "tiny_http", ignore = "tiny_http: it has no times for reading")]
-fn who_is_cut_is_gone_even_if_it_goes_on_sending() {
-    let mut bridge = Bridge::sampling(&[("MODELTAP_HEAD_TIMEOUT", "100ms")]);
-    let mut client = Client::connect(bridge.addr());
-    client.send("GET /health HTTP/1.1\r\nX: ");
-    // Never reads, and is cut off all the same.
-    let deadline = Instant::now() + PATIENCE;
-    while client.stream.write_all(b"x").is_ok() {
-        assert!(Instant::now() < deadline, "it is still there");
-        thread::yield_now();
     }
 }

@@ -51,17 +51,29 @@ fn check(document: &Value, method: &str, path: &str, answer: &Answer) {
         assert!(found.is_some() || header["required"] != true, "{what}: {name} is missing");
     }
     let kind = answer.header("content-type").expect("a type").replace('/', "~1");
-    let kind = kind.split(';').next().unwrap();
-    let (schema, place) = resolve(document, format!("{place}/content/{kind}/schema"));
-    if schema["type"] == "string" {
-        return;
-    }
+    let (_, place) = resolve(document, format!("{place}/content/{kind}/schema"));
     let (mut compiler, mut schemas) = (Compiler::new(), Schemas::new());
     compiler.add_resource("modeltap:openapi", document.clone()).unwrap();
     let schema = compiler.compile(&format!("modeltap:openapi#{place}"), &mut schemas).unwrap();
-    let body = answer.json();
-    let checked = schemas.validate(&body, schema);
-    checked.unwrap_or_else(|e| panic!("{what}: {e:#}\n{body}"));
+    let told = match kind.as_str() {
+        "text~1event-stream" => events(&answer.text()),
+        _ => vec![answer.json()],
+    };
+    assert!(!told.is_empty(), "{what}: nothing is told");
+    for one in told {
+        schemas.validate(&one, schema).unwrap_or_else(|e| panic!("{what}: {e:#}\n{one}"));
+    }
+}
+
+/// The events of a stream as their names and data; without a name it is `message`.
+fn events(stream: &str) -> Vec<Value> {
+    let events = stream.split_terminator("\n\n").filter(|event| !event.starts_with(':'));
+    let fields = events.map(|event| {
+        let named = event.strip_prefix("event: ").and_then(|rest| rest.split_once('\n'));
+        let (name, data) = named.unwrap_or(("message", event));
+        json!({"event": name, "data": data.strip_prefix("data: ")})
+    });
+    fields.collect()
 }
 
 #[test]
@@ -151,6 +163,35 @@ fn what_the_limits_refuse_is_as_it_says() {
         ("/v1/completions", "Content-Length: 7\r\n", String::new(), 400),
     ] {
         let answer = send(addr, "POST", path, headers, &body);
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        check(&document, "POST", path, &answer);
+    }
+}
+
+#[test]
+fn what_the_guard_refuses_is_as_it_says() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_RATE_LIMIT", "1/day")]);
+    let addr = bridge.addr();
+    let document = description(addr);
+    bridge.serve(echo);
+    let body = json!({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 9});
+    let page = "Origin: http://localhost\r\nContent-Type: text/plain\r\n";
+    for (path, headers, status) in [
+        ("/v1/messages", "Origin: https://elsewhere.example\r\n", 403),
+        ("/v1/chat/completions", "Origin: https://elsewhere.example\r\n", 403),
+        ("/v1/messages", page, 415),
+        ("/v1/chat/completions", page, 415),
+        ("/v1/messages", "", 200),
+        ("/v1/messages", "", 429),
+        ("/v1/chat/completions", "", 429),
+    ] {
+        let mut client = Client::connect(addr);
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.to_string().len()
+        ));
+        let answer = client.answer();
         assert_eq!(answer.status, status, "{path}: {}", answer.text());
         check(&document, "POST", path, &answer);
     }

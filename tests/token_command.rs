@@ -197,9 +197,10 @@ fn a_revoked_token_stays_listed_until_it_is_removed() {
     folder.good(&["add", "other"]);
     folder.good(&["revoke", "ci"]);
     assert_eq!(folder.show("ci")["state"], "revoked");
-    let when = folder.show("ci")["revoked"].clone();
-    assert!(folder.run(&["revoke", "ci"]).err.contains("already"));
-    assert_eq!(folder.show("ci")["revoked"], when);
+    let when = folder.show("ci")["revoked"].as_str().unwrap().to_owned();
+    fs::write(folder.file(), folder.text().replace(&when, "2020-01-02T03:04:05Z")).unwrap();
+    assert!(folder.run(&["revoke", "ci"]).err.contains("already, at 2020-01-02T03:04:05Z"));
+    assert_eq!(folder.show("ci")["revoked"], "2020-01-02T03:04:05Z");
     for args in [&["rotate", "ci"][..], &["extend", "ci", "--expires", "1h"], &["add", "ci"]] {
         let said = folder.run(args);
         assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{args:?}");

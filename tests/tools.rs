@@ -210,7 +210,8 @@ fn runtime_status_tells_how_the_bridge_is() {
     assert!(now.as_str().unwrap().ends_with('Z') && now.as_str().unwrap().starts_with("20"));
     let http = json!({"running": true, "state": "listening", "host": "127.0.0.1",
         "port": addr.port(), "listen_url": format!("http://{addr}"), "timeout_ms": 180_000,
-        "api_key_enabled": false, "connections": 1});
+        "api_key_enabled": false, "connections": 1, "api_key_fingerprint": null,
+        "tokens_listed": 0});
     assert_eq!(
         status,
         json!({
@@ -222,7 +223,7 @@ fn runtime_status_tells_how_the_bridge_is() {
             "http": http,
             "openai_api": {
                 "routes": modeltap::api::ROUTES,
-                "models": ["modeltap"], "in_flight": 2, "on_offer": 0, "in_line": 0,
+                "models": ["modeltap"], "admitted": 1, "in_flight": 2, "on_offer": 0, "in_line": 0,
                 "stream_emit_chunk_size": 7,
                 "stream_emit_interval_ms": 28, "stream_emit_punct_pause_ms": 90},
             "channel": {"pending_requests": 2, "pending_stream_requests": 2, "total_events": 2,

@@ -8,7 +8,6 @@ use crate::load::{self, Slice, Until};
 use crate::results::{Case, Distribution};
 use crate::stats::percentile;
 use crate::subject::Way;
-use crate::system;
 
 /// The size of a small request's text and of its answer's, in bytes.
 pub const SMALL: usize = 200;
@@ -54,25 +53,24 @@ fn pinned(
     way: Way,
     dialects: &[Dialect],
 ) -> Result<(), String> {
-    let bound = system::processors().ok_or_else(|| "/proc is absent".to_owned());
-    let bound = bound.and_then(|all| system::bind(system::last_of(&all)).map(|()| all));
-    match bound {
-        Ok(all) => {
-            let mut stage = Stage::new(bench, way);
-            for &dialect in dialects {
-                for stream in [false, true] {
-                    cell(bench, &mut stage, measure, (dialect, stream), (1, true));
-                }
+    super::pinned(bench, measure, |bench| {
+        let mut stage = Stage::new(bench, way);
+        for &dialect in dialects {
+            for stream in [false, true] {
+                cell(bench, &mut stage, measure, (dialect, stream), (1, true));
             }
-            // What runs on that one processor ends before others are measured.
-            drop(stage);
-            system::bind(&all)
         }
-        Err(why) => {
-            bench.absent(format!("{measure} with one client pinned: {why}"));
-            Ok(())
-        }
-    }
+    })
+}
+
+/// Who asks how, as all measures of latency name it.
+pub fn case(dialect: Dialect, stream: bool, clients: usize, is_pinned: bool) -> Case {
+    vec![
+        ("dialect", dialect.name().to_owned()),
+        ("stream", if stream { "streamed" } else { "whole" }.to_owned()),
+        ("clients", format!("{clients} {}", if clients == 1 { "client" } else { "clients" })),
+        ("cores", if is_pinned { "one core" } else { "all cores" }.to_owned()),
+    ]
 }
 
 /// One case, all its rounds.
@@ -83,12 +81,7 @@ fn cell(
     (dialect, stream): (Dialect, bool),
     (clients, is_pinned): (usize, bool),
 ) {
-    let case: Case = vec![
-        ("dialect", dialect.name().to_owned()),
-        ("stream", if stream { "streamed" } else { "whole" }.to_owned()),
-        ("clients", format!("{clients} {}", if clients == 1 { "client" } else { "clients" })),
-        ("cores", if is_pinned { "one core" } else { "all cores" }.to_owned()),
-    ];
+    let case = case(dialect, stream, clients, is_pinned);
     let doing = format!("{measure}, {}", crate::results::words(&case));
     if !bench.has_time(&doing) {
         return;

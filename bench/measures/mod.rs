@@ -1,8 +1,11 @@
 //! The measures, and what they share: the subjects that run, in turn and round by round.
 
+pub mod access;
+pub mod audit;
 pub mod cost;
 pub mod latency;
 pub mod memory;
+pub mod records;
 pub mod sizes;
 pub mod start;
 pub mod waiting;
@@ -10,6 +13,7 @@ pub mod waiting;
 use crate::options::Options;
 use crate::results::Results;
 use crate::subject::{Running, Subject, Way};
+use crate::system;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -28,15 +32,18 @@ pub struct Bench<'a> {
 pub type Measure = fn(&mut Bench) -> Result<(), String>;
 
 /// All of them, in the order of a run.
-pub const ALL: [(&str, Measure); 8] = [
+pub const ALL: [(&str, Measure); 11] = [
     ("start", start::run),
     ("size", start::binary),
     ("latency", latency::run),
     ("channel", latency::channel),
+    ("access", access::run),
+    ("audit", audit::run),
     ("cost", cost::run),
     ("waiting", waiting::run),
     ("memory", memory::run),
     ("sizes", sizes::run),
+    ("records", records::run),
 ];
 
 /// A quick run begins nothing new after this time, so that it ends within a minute.
@@ -97,6 +104,26 @@ impl Bench<'_> {
     }
 }
 
+/// Does `work` on one processor, with all that it starts; what it starts must end with it.
+pub fn pinned(
+    bench: &mut Bench,
+    measure: &str,
+    work: impl FnOnce(&mut Bench),
+) -> Result<(), String> {
+    let bound = system::processors().ok_or_else(|| "/proc is absent".to_owned());
+    let bound = bound.and_then(|all| system::bind(system::last_of(&all)).map(|()| all));
+    match bound {
+        Ok(all) => {
+            work(bench);
+            system::bind(&all)
+        }
+        Err(why) => {
+            bench.absent(format!("{measure} with one client pinned: {why}"));
+            Ok(())
+        }
+    }
+}
+
 struct Actor {
     subject: Subject,
     running: Option<Running>,
@@ -114,7 +141,12 @@ pub struct Stage {
 impl Stage {
     /// All subjects that know this way; none is started yet.
     pub fn new(bench: &Bench, way: Way) -> Self {
-        let fitting = bench.subjects.iter().filter(|subject| subject.ways.contains(&way));
+        Stage::of(bench.subjects, way)
+    }
+
+    /// Those of these subjects.
+    pub fn of(subjects: &[Subject], way: Way) -> Self {
+        let fitting = subjects.iter().filter(|subject| subject.ways.contains(&way));
         let actor = |subject: &Subject| Actor {
             subject: subject.clone(),
             running: None,

@@ -158,7 +158,8 @@ fn check(sent: &[u8], all: &[Got]) {
 
 /// A head that is accepted says one thing only about its body.
 fn check_head(head: &[u8], got: &Got) {
-    let mut lines = head.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut lines =
+        head.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let first = lines.next().expect("a request line");
     assert!(first.starts_with(got.method.as_bytes()) && got.path.len() <= first.len());
     let (mut lengths, mut encodings, mut hosts) = (Vec::new(), Vec::new(), 0);

@@ -204,13 +204,14 @@ fn note(message: &str, due: &mut Due) {
     // Of a message that names its id twice either may be meant.
     for (_, id) in fields.0.iter().filter(|(name, id)| name == "id" && is_id(id.get())) {
         let method = fields.text("method");
-        let may = fields.get("method").is_some() || !["result", "error"].iter().any(|name| fields.get(name).is_some());
+        let may = fields.get("method").is_some()
+            || !["result", "error"].iter().any(|name| fields.get(name).is_some());
         let is_request = fields.is_clear()
             && fields.text("jsonrpc").as_deref() == Some("2.0")
             && method.is_some();
         // Some of these stay open.
-        let must = is_request
-            && !matches!(method.as_deref(), Some("tools/call" | "subscriptions/listen"));
+        let must =
+            is_request && !matches!(method.as_deref(), Some("tools/call" | "subscriptions/listen"));
         let counts = due.entry(id.get().to_owned()).or_default();
         counts.0 += usize::from(must);
         counts.1 += usize::from(may);

@@ -44,7 +44,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         _ => StopReason::ToolUse,
     };
     let native = first & 32 != 0;
-    let mut reader = Reader::new(Rc::new(Rules::of(&ask, native)));
+    let rules = Rc::new(Rules::of(&ask, native));
+    let mut reader = Reader::new(rules.clone());
     let mut shown = String::new();
     for piece in modeltap_fuzz::pieces(answer, lengths) {
         match reader.text_event(piece.to_owned()) {
@@ -60,7 +61,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let early = shown.len();
     let Verdict::Good(events) = reader.finish(stop, None) else {
         // A second try shows nothing, and is read like the first.
-        let mut again = reader.again();
+        let mut again = reader.again(rules);
         let event = again.text_event(answer.to_owned());
         assert!(early == 0 || event.is_none());
         again.finish(stop, None);

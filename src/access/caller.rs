@@ -2,7 +2,6 @@
 
 use super::tokens::Holder;
 use crate::exchange::Tenant;
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -42,11 +41,11 @@ impl Caller {
     }
 
     /// What his key is called, and what may be told of it; `None` where no key is asked for.
-    pub fn label(&self) -> Option<(&str, Cow<'_, str>)> {
+    pub fn label(&self) -> Option<(&str, &str)> {
         match self {
             Caller::Anybody(_) => None,
-            Caller::Admin(fingerprint) => Some(("admin", (&**fingerprint).into())),
-            Caller::Token(holder) => Some((&holder.token.name, holder.token.fingerprint().into())),
+            Caller::Admin(fingerprint) => Some(("admin", fingerprint)),
+            Caller::Token(holder) => Some((&holder.token.name, &holder.fingerprint)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::limits::{Barrier, Over};
 use super::token::Scope;
+use crate::clock;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -84,7 +85,7 @@ impl Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = |time: &SystemTime| humantime::format_rfc3339_seconds(*time);
+        let time = |time: &SystemTime| humantime::format_rfc3339_seconds(clock::within(*time));
         match self {
             Refused::NoKey => f.write_str(
                 "an API key is needed: send it as \"Authorization: Bearer …\" or \"x-api-key: …\"",

@@ -14,6 +14,8 @@ const LINKS: usize = 40;
 /// Between two looks at a lock that another process has: std has no lock with a deadline, and
 /// nothing portable tells of its end.
 const AGAIN: Duration = Duration::from_millis(5);
+/// The most bytes that the number of a process takes, with the end of its line.
+const HOLDER: u64 = 11;
 
 /// What can be wrong with such a file.
 #[derive(Debug)]
@@ -253,9 +255,12 @@ fn lock(path: &Path, within: Duration) -> Result<File, Fault> {
             }
         }
     }
-    // For whoever waits; the lock holds without it.
-    let told = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    told.map_err(fault)?;
+    // For whoever waits; the lock holds without it. In a folder that is open to others, the name may
+    // lead to something else, which stays as it is.
+    if file.metadata().is_ok_and(|metadata| metadata.len() <= HOLDER) {
+        let told = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        told.map_err(fault)?;
+    }
     Ok(file)
 }
 
@@ -376,6 +381,11 @@ pub(in crate::access) mod tests {
         }
         put(&SharedFile::new(folder.file("new/t.json")), "").unwrap();
         assert_eq!(mode(&folder.file("new")), 0o700);
+        // A lock that leads to somebody's file spoils it not.
+        fs::write(folder.file("precious"), "more than a number").unwrap();
+        symlink("precious", folder.file("trap.lock")).unwrap();
+        put(&SharedFile::new(folder.file("trap")), "").unwrap();
+        assert_eq!(fs::read_to_string(folder.file("precious")).unwrap(), "more than a number");
         symlink("loop", folder.file("loop")).unwrap();
         assert!(SharedFile::new(folder.file("loop")).read().is_err());
     }

@@ -55,11 +55,14 @@ impl Sites {
 
     fn is_ours(&self, host: &str, exposed: bool) -> bool {
         let name = without_port(host).trim_end_matches('.').to_ascii_lowercase();
+        if name == "localhost" || name.ends_with(".localhost") {
+            return true;
+        }
         if let Ok(ip) = name.trim_matches(['[', ']']).parse::<IpAddr>() {
             // No name can be pointed at an address that is no name.
             return exposed || ip.to_canonical().is_loopback();
         }
-        name == "localhost" || name.ends_with(".localhost") || self.names.contains(&name)
+        self.names.contains(&name)
     }
 
     fn may_ask(&self, head: &Head, origin: &str) -> bool {

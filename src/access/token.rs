@@ -3,12 +3,12 @@
 use super::cidr::Cidr;
 use super::limits::Allowance;
 use super::rate::Rate;
-use crate::names;
+use crate::{clock, names};
 use hmac_sha256::Hash;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 /// What each token begins with, so that people and scanners know one when they see it.
 pub const PREFIX: &str = "mt_";
@@ -222,12 +222,8 @@ pub fn check_glob(glob: &str) -> Result<(), String> {
 /// A moment in RFC 3339. What has no such text, before 1970 or beyond the year 9999, becomes the
 /// nearest that has one.
 pub fn moment(time: SystemTime) -> String {
-    let last = UNIX_EPOCH + Duration::from_secs(LAST_SECOND);
-    humantime::format_rfc3339(time.clamp(UNIX_EPOCH, last)).to_string()
+    humantime::format_rfc3339(clock::within(time)).to_string()
 }
-
-/// The last second of the year 9999.
-pub const LAST_SECOND: u64 = 253_402_300_799;
 
 /// RFC 4648, section 5, without padding.
 fn base64url(bytes: &[u8]) -> String {
@@ -252,6 +248,7 @@ fn base64url(bytes: &[u8]) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
 
     /// A token without limits, whose secret is its name.
     pub fn plain(id: &str, name: &str) -> Token {

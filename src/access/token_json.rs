@@ -107,7 +107,8 @@ pub(super) fn strict<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     Ok(value)
 }
 
-/// The text with each long word left out: a hash, or a token that somebody put into the file.
+/// The text in one line, with each long word left out: a hash, or a token that somebody put into the
+/// file.
 fn without_secrets(text: &str) -> String {
     const LONGEST: usize = 24;
     let in_word = |c: char| c.is_alphanumeric() || "-_:+/=".contains(c);
@@ -119,7 +120,7 @@ fn without_secrets(text: &str) -> String {
             _ => kept.extend(["…", &piece[word.len()..]]),
         }
     }
-    kept
+    kept.replace(char::is_control, "?")
 }
 
 impl Entry {
@@ -386,5 +387,7 @@ mod tests {
             assert!(said.contains("unknown field") && !said.contains(&text[8..40]), "{said}");
             file["tokens"][0].as_object_mut().unwrap().remove(text);
         }
+        let said = read("{\"version\": 1, \"tokens\": [], \"\\u001b[2J\\n\": 1}").unwrap_err();
+        assert!(said.contains("unknown field `?[2J?`"), "{said}");
     }
 }

@@ -32,6 +32,8 @@ const LONGEST: usize = 256;
 pub struct Holder {
     /// The token as the file tells it. When it expires is for who asks to compare with the clock.
     pub token: Token,
+    /// What may be told of it, in every line about one of its requests.
+    pub fingerprint: String,
     /// Its meter, which is the same after each change of the file.
     pub meter: Arc<Meter>,
 }
@@ -151,6 +153,8 @@ struct Watcher {
     /// The states that were read last, or that could not be.
     seen: Option<Result<Stamp, io::ErrorKind>>,
     usage_seen: Option<Result<Stamp, io::ErrorKind>>,
+    /// Whether the system refused the last reading. It may grant the next, and nothing would show it.
+    refused: bool,
     trouble: Trouble,
     read_trouble: Trouble,
     write_trouble: Trouble,
@@ -168,6 +172,7 @@ impl Watcher {
             usage: Usages::new(),
             seen: None,
             usage_seen: None,
+            refused: false,
             trouble: Trouble::default(),
             read_trouble: Trouble::default(),
             write_trouble: Trouble::default(),
@@ -196,12 +201,12 @@ impl Watcher {
         self.look_at_usage();
         let stamp = Some(self.file.stamp());
         let is_new = self.seen != stamp;
-        // What the system refused may be granted now, and nothing would show it.
-        if !is_new && self.trouble.0.is_none() {
+        if !is_new && !self.refused {
             return;
         }
         let was_there = self.seen.is_some_and(|seen| seen != Err(io::ErrorKind::NotFound));
         let read = self.file.read();
+        self.refused = matches!(read, Err(Fault::System { .. }));
         if is_new {
             // Said once for each change, be it the same again.
             self.trouble.0.take_if(|_| read.is_err());
@@ -241,7 +246,8 @@ impl Watcher {
                 meter.told(self.usage.get(&token.id).cloned().unwrap_or_default());
                 Arc::new(meter)
             });
-            (first_half(&token.hash), Arc::new(Holder { token, meter }))
+            let (key, fingerprint) = (first_half(&token.hash), token.fingerprint());
+            (key, Arc::new(Holder { token, fingerprint, meter }))
         };
         let holders: HashMap<_, _> = listed.tokens.into_iter().map(holder).collect();
         self.meters = holders

@@ -3,7 +3,7 @@
 use super::error::{ApiError, TOO_LONG};
 use crate::chat::{Message, Part, Tool, ToolChoice, one_line};
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, SeqAccess, Unexpected, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -80,6 +80,57 @@ fn explain<'a, T: Deserialize<'a>>(body: &'a [u8]) -> ApiError {
         }
         Err(e) => ApiError::invalid_json(format!("the body is not JSON: {}", e.into_inner())),
         Ok(_) => ApiError::invalid_json("the body has more behind its end"),
+    }
+}
+
+/// Reads a field that holds a whole number, or nothing. JSON Schema takes `100.0` and `1e2` for whole
+/// ones too, and there are clients that know no other numbers.
+///
+/// # Errors
+/// It is none that `T` can hold.
+pub fn whole<'de, T: TryFrom<i128>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Whole<T>>::deserialize(from)?.map(|number| number.0))
+}
+
+struct Whole<T>(T);
+
+impl<'de, T: TryFrom<i128>> Deserialize<'de> for Whole<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(WholeNumber(PhantomData))
+    }
+}
+
+struct WholeNumber<T>(PhantomData<T>);
+
+impl<T: TryFrom<i128>> WholeNumber<T> {
+    fn fit<E: Error>(self, number: i128, found: Unexpected) -> Result<Whole<T>, E> {
+        T::try_from(number).map(Whole).map_err(|_| E::invalid_value(found, &self))
+    }
+}
+
+impl<T: TryFrom<i128>> Visitor<'_> for WholeNumber<T> {
+    type Value = Whole<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a whole number")?;
+        if T::try_from(-1).is_err() { f.write_str(" from 0") } else { Ok(()) }
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        self.fit(number.into(), Unexpected::Unsigned(number))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        self.fit(number.into(), Unexpected::Signed(number))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        /// Up to here every whole number has its own value.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        match number.fract() == 0.0 && number.abs() <= EXACT {
+            true => self.fit(number as i128, Unexpected::Float(number)),
+            false => Err(E::invalid_value(Unexpected::Float(number), &self)),
+        }
     }
 }
 
@@ -252,6 +303,39 @@ mod tests {
         }
         let raw: &RawValue = serde_json::from_str("{\n}").unwrap();
         assert_eq!(read_schema(raw, "").unwrap(), "{ }");
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_with_a_point() {
+        fn read<T: TryFrom<i128>>(text: &str) -> Result<Option<T>, String> {
+            whole(&mut serde_json::Deserializer::from_str(text)).map_err(|e| e.to_string())
+        }
+        for (text, number) in [
+            ("null", Ok(None)),
+            ("7", Ok(Some(7))),
+            ("7.0", Ok(Some(7))),
+            ("1e2", Ok(Some(100))),
+            ("-0.0", Ok(Some(0))),
+            ("18446744073709551615", Ok(Some(u64::MAX))),
+            ("18446744073709551616", Err("from 0")),
+            ("1e300", Err("from 0")),
+            ("-1", Err("from 0")),
+            ("-1.0", Err("from 0")),
+            ("1.5", Err("a whole number")),
+            ("\"1\"", Err("a whole number")),
+            ("[1]", Err("a whole number")),
+        ] {
+            match number {
+                Ok(number) => assert_eq!(read::<u64>(text), Ok(number), "{text}"),
+                Err(words) => assert!(read::<u64>(text).unwrap_err().contains(words), "{text}"),
+            }
+        }
+        assert_eq!(read::<i64>("-9223372036854775808"), Ok(Some(i64::MIN)));
+        assert_eq!(read::<i64>("-9007199254740992.0"), Ok(Some(-(1 << 53))));
+        // Read as a number that is near, which is not what was meant.
+        for far in ["-9223372036854775809", "9223372036854775808", "1e16"] {
+            assert!(!read::<i64>(far).unwrap_err().contains("from 0"), "{far}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! OpenAI's legacy `POST /v1/completions`: one text in, texts out.
 
 use super::body::{
-    Either, Stop, Text, check_choices, check_length, check_stop, read_json, text_or_list, within,
+    Either, Stop, Text, check_choices, check_length, check_stop, read_json, text_or_list, whole,
+    within,
 };
 use super::chat_completions::{StreamOptions, UsageBody};
 use super::error::{ApiError, Dialect};
@@ -18,9 +19,11 @@ struct Body<'a> {
     model: Option<Text<'a>>,
     #[serde(borrow)]
     prompt: Option<Prompt<'a>>,
+    #[serde(default, deserialize_with = "whole")]
     max_tokens: Option<u64>,
     temperature: Option<f64>,
     top_p: Option<f64>,
+    #[serde(default, deserialize_with = "whole")]
     n: Option<u64>,
     #[serde(borrow)]
     stop: Option<Stop<'a>>,
@@ -28,10 +31,13 @@ struct Body<'a> {
     stream_options: Option<StreamOptions>,
     #[serde(borrow)]
     user: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "whole")]
     seed: Option<i64>,
     suffix: Option<String>,
     echo: Option<bool>,
+    #[serde(default, deserialize_with = "whole")]
     logprobs: Option<u64>,
+    #[serde(default, deserialize_with = "whole")]
     best_of: Option<u64>,
 }
 

@@ -1,6 +1,7 @@
 //! `GET /v1/models` and `GET /v1/models/{id}` in the shapes of both APIs.
 
 use super::error::{ApiError, Dialect};
+use crate::clock;
 use serde_json::{Value, json};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -8,9 +9,6 @@ use std::time::{Duration, UNIX_EPOCH};
 const PAGE: usize = 20;
 /// The most that a client may ask for.
 const LARGEST_PAGE: usize = 1000;
-
-/// The end of the year 9999, past which RFC 3339 has no times.
-const LAST_SECOND: u64 = 253_402_300_799;
 
 /// OpenAI's list of `names`, with the Unix time since which they are here.
 pub fn list(names: &[String], created: u64) -> Vec<u8> {
@@ -65,7 +63,7 @@ fn object(name: &str, created: u64, dialect: Dialect) -> Value {
             json!({"id": name, "object": "model", "created": created, "owned_by": "modeltap"})
         }
         Dialect::Anthropic => {
-            let created = UNIX_EPOCH + Duration::from_secs(created.min(LAST_SECOND));
+            let created = UNIX_EPOCH + Duration::from_secs(created.min(clock::LAST_SECOND));
             let created = humantime::format_rfc3339_seconds(created);
             json!({"type": "model", "id": name, "display_name": name, "lifecycle": "active",
                 "created_at": created.to_string()})

@@ -1,5 +1,6 @@
 //! `modeltap audit verify|show|stats`: reads what the bridge wrote; it changes nothing.
 
+use super::{Fault, note};
 use crate::record::audit::chain::{Hex, parse_hex, text};
 use crate::record::audit::is_in_use;
 use crate::record::audit::read::{self, Lines};
@@ -7,10 +8,8 @@ use crate::record::audit::show::{Ended, Filter, show};
 use crate::record::audit::stats::Stats;
 use crate::record::audit::verify::{Found, verify};
 use lexopt::{Arg, Parser, ValueExt};
-use std::ffi::OsString;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
 /// What `modeltap audit --help` prints.
@@ -45,36 +44,30 @@ struct Asked {
     help: bool,
 }
 
-/// Runs `modeltap audit` with what follows on the command line.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let asked = match parse(args) {
-        Ok(asked) => asked,
-        Err(fault) => {
-            eprintln!("modeltap: {fault}");
-            return ExitCode::from(2);
-        }
-    };
+/// Runs what the rest of the command line asks for.
+///
+/// # Errors
+/// Why it was not done, or what is wrong with the records.
+pub fn run(args: Parser) -> Result<(), Fault> {
+    let asked = parse(args).map_err(Fault::Usage)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let done = match asked.command.as_str() {
-        _ if asked.help => write!(out, "{USAGE}").map(|()| true).map_err(Ended::from),
+        _ if asked.help => write!(out, "{USAGE}").map_err(Ended::from),
         "verify" => run_verify(&asked, &mut out),
         "show" => run_show(&asked, &mut out),
         _ => run_stats(&asked, &mut out),
     };
-    let done = done.and_then(|is_good| out.flush().map(|()| is_good).map_err(Ended::from));
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    // What was found before something went wrong is told, too.
+    let flushed = out.flush().map_err(Ended::from);
+    match done.and(flushed) {
+        Ok(()) => Ok(()),
         // A reader that wants no more, such as `head`.
-        Err(Ended::Output(e)) if e.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(Ended::Output(e)) => failed(&format!("standard output cannot be written: {e}")),
-        Err(Ended::Fault(fault)) => failed(&fault),
+        Err(Ended::Output(e)) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(Ended::Output(e)) => {
+            Err(Fault::Failed(format!("standard output cannot be written: {e}")))
+        }
+        Err(Ended::Fault(fault)) => Err(Fault::Failed(fault)),
     }
-}
-
-fn failed(fault: &str) -> ExitCode {
-    eprintln!("modeltap: {fault}");
-    ExitCode::FAILURE
 }
 
 fn told(e: lexopt::Error) -> String {
@@ -85,9 +78,8 @@ fn text_of(parser: &mut Parser) -> Result<String, String> {
     parser.value().and_then(|value| value.string()).map_err(told)
 }
 
-fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
+fn parse(mut parser: Parser) -> Result<Asked, String> {
     const COMMANDS: [&str; 3] = ["verify", "show", "stats"];
-    let mut parser = Parser::from_args(args);
     let mut asked = Asked::default();
     while let Some(arg) = parser.next().map_err(told)? {
         let belongs = match arg {
@@ -187,7 +179,7 @@ impl Asked {
     }
 }
 
-fn run_verify(asked: &Asked, out: &mut impl Write) -> Result<bool, Ended> {
+fn run_verify(asked: &Asked, out: &mut impl Write) -> Result<(), Ended> {
     let path = asked.path()?;
     let mut lines = asked.lines()?;
     let is_watched = io::stderr().is_terminal();
@@ -213,11 +205,10 @@ fn run_verify(asked: &Asked, out: &mut impl Write) -> Result<bool, Ended> {
     }
     let found = found?;
     tell(&found, out)?;
-    if let Some(fault) = &found.fault {
-        out.flush()?;
-        eprintln!("modeltap: {fault}");
+    match found.fault {
+        Some(fault) => Err(fault.to_string().into()),
+        None => Ok(()),
     }
-    Ok(found.fault.is_none())
 }
 
 fn tell(found: &Found, out: &mut impl Write) -> io::Result<()> {
@@ -244,30 +235,29 @@ fn tell(found: &Found, out: &mut impl Write) -> io::Result<()> {
     )
 }
 
-fn run_show(asked: &Asked, out: &mut impl Write) -> Result<bool, Ended> {
+fn run_show(asked: &Asked, out: &mut impl Write) -> Result<(), Ended> {
     let shown = show(&mut asked.lines()?, &asked.filter, asked.as_json, out)?;
     out.flush()?;
     if shown.records == 0 {
-        eprintln!("modeltap: no record fits");
+        note("no record fits");
     }
     tell_damaged(shown.damaged);
-    Ok(true)
+    Ok(())
 }
 
-fn run_stats(asked: &Asked, out: &mut impl Write) -> Result<bool, Ended> {
+fn run_stats(asked: &Asked, out: &mut impl Write) -> Result<(), Ended> {
     let stats = Stats::read(&mut asked.lines()?, asked.filter.since.as_deref())?;
     let text = if asked.as_csv { stats.csv() } else { stats.table() };
     out.write_all(text.as_bytes())?;
     out.flush()?;
     tell_damaged(stats.damaged);
-    Ok(true)
+    Ok(())
 }
 
 fn tell_damaged(damaged: u64) {
     if damaged > 0 {
-        eprintln!(
-            "modeltap: {damaged} lines are no records and were left out; modeltap audit verify \
-             tells more"
-        );
+        note(&format!(
+            "{damaged} lines are no records and were left out; modeltap audit verify tells more"
+        ));
     }
 }

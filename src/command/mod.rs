@@ -22,7 +22,7 @@ pub enum Fault {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut args = args.into_iter();
     let done = match args.next()?.to_str()? {
-        "audit" => return Some(audit::run(args)),
+        "audit" => audit::run(lexopt::Parser::from_args(args)),
         "token" => token::run(lexopt::Parser::from_args(args)),
         _ => return None,
     };

@@ -3,11 +3,10 @@
 
 use super::{Fault, note, print, token_words as words};
 use crate::access::shared_file;
-use crate::access::token::{
-    LAST_SECOND, Scope, Secret, State, Token, check_glob, check_name, moment, new_id,
-};
+use crate::access::token::{Scope, Secret, State, Token, check_glob, check_name, moment, new_id};
 use crate::access::token_file::TokenFile;
 use crate::access::usage::Usages;
+use crate::clock::LAST_SECOND;
 use crate::config;
 use lexopt::{Arg, Parser, ValueExt};
 use std::num::{NonZeroU64, NonZeroUsize};

@@ -1,5 +1,6 @@
 //! The ring of recent events, for the tool `channel_debug_events`.
 
+use crate::clock;
 use crate::exchange::CallId;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
@@ -119,7 +120,7 @@ impl Ring {
     /// Adds an event.
     pub fn push(&self, event: &Event) {
         let end = event.content.floor_char_boundary(KEPT);
-        let time = SystemTime::now();
+        let time = clock::now();
         let mut state = self.state();
         let (count, ring) = &mut *state;
         *count += 1;

@@ -4,11 +4,12 @@
 //! write: a thread woken for each line would cost every request more than its own work. Where
 //! stderr is not read, the newest lines are dropped and counted, so that nobody waits for it.
 
+use crate::clock;
 use std::fmt::{self, Write as _};
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How many bytes of lines may wait for stderr.
 const WAITING: usize = 64 * 1024 * 1024;
@@ -134,7 +135,7 @@ impl Log {
             return;
         }
         let (on, off) = if self.color { (color, "\x1b[0m") } else { ("", "") };
-        let time = humantime::format_rfc3339_millis(SystemTime::now());
+        let time = humantime::format_rfc3339_millis(clock::now());
         let mut rows = Rows { line: String::with_capacity(SHORT) };
         // Writing to a String cannot fail.
         let _ = write!(rows.line, "{on}{time} {mark} ");

@@ -15,6 +15,7 @@ use crate::access::refused::Refused;
 use crate::api::error::ApiError;
 use crate::api::{Context, Encoder, Endpoint, Parsed};
 use crate::chat::{Ask, Choice, Failure, FailureKind, Format, Usage};
+use crate::clock;
 use crate::config::Pacing;
 use crate::exchange::{CallId, Ended, Exchange, Tenant};
 use crate::host::schema::{self, Misfit};
@@ -32,7 +33,7 @@ use placing::Asked;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What carrying a request needs.
 pub struct Relay {
@@ -144,7 +145,7 @@ impl Relay {
         };
         let context = Context {
             id: visit.id.to_string(),
-            created: unix_time(SystemTime::now()),
+            created: clock::unix_time(),
             message_chars: self.message_chars,
             stored: &|id| self.store.get(id, visit.caller.owner(), Instant::now()),
         };
@@ -173,19 +174,8 @@ impl<'a> Trip<'a> {
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
         self.received(&parsed.ask);
-        if !self.visit.caller.may_ask(&self.model) {
-            let refused = Refused::Model(self.model.clone());
-            return self.fail(&api_error(&refused), common, responder);
-        }
-        match self.enter(&mut common, responder) {
-            Ok(()) => {}
-            Err(Barred::Over(over)) => {
-                return self.fail(&api_error(&Refused::Over(over)), common, responder);
-            }
-            Err(Barred::Gone) => {
-                self.left(&self.nothing(parsed));
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
+        if !self.enters(parsed, &mut common, responder)? {
+            return Ok(());
         }
         match self.ask(parsed, responder) {
             Ok(mut asked) => self.carry(parsed, &mut asked, common, responder),
@@ -201,9 +191,34 @@ impl<'a> Trip<'a> {
         }
     }
 
+    /// Lets the request go on to the model where its caller may ask that now, and answers it otherwise;
+    /// whether it goes on.
+    // What refusals need of the stack must not lie below a request that waits.
+    #[inline(never)]
+    fn enters(
+        &self,
+        parsed: &Parsed,
+        common: &mut Headers,
+        responder: &mut dyn Responder,
+    ) -> io::Result<bool> {
+        let refused = if self.visit.caller.may_ask(&self.model) {
+            match self.enter(common, responder) {
+                Ok(()) => return Ok(true),
+                Err(Barred::Over(over)) => Refused::Over(over),
+                Err(Barred::Gone) => {
+                    self.left(&self.nothing(parsed));
+                    return Err(io::ErrorKind::BrokenPipe.into());
+                }
+            }
+        } else {
+            Refused::Model(self.model.clone())
+        };
+        self.fail(&api_error(&refused), std::mem::take(common), responder)?;
+        Ok(false)
+    }
+
     /// Passes the limits of the caller, waiting for that if it is wanted; how he stands to them is
     /// for the headers of the answer, whatever it is.
-    #[inline(never)]
     fn enter(&self, common: &mut Headers, responder: &mut dyn Responder) -> Result<(), Barred> {
         let (relay, visit) = (self.relay, self.visit);
         // Whoever has many waiting leaves as much room for others.
@@ -364,9 +379,4 @@ impl From<Failure> for Broken {
     fn from(failure: Failure) -> Self {
         Broken::Failed(failure)
     }
-}
-
-/// Seconds since 1970; 0 on a machine whose clock is before that.
-pub fn unix_time(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

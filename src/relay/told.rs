@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::{NO_MODEL, Trip};
 use crate::api::error::ApiError;
 use crate::chat::{Ask, Event, Usage};
+use crate::record::address::Address;
 use crate::record::audit::entry::{Asked, Rx, Tokens, Tx};
 use crate::record::events::{Event as Note, Kind};
 use crate::record::log::Rows;
@@ -19,7 +20,7 @@ impl fmt::Display for Client<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Visit { address, caller, .. } = self.0.visit;
         let agent = self.0.request.head.header("user-agent").unwrap_or("-");
-        write!(f, "{address} {agent:?}")?;
+        write!(f, "{} {agent:?}", Address(*address))?;
         match caller.label() {
             Some((name, _)) => write!(f, " key={name}"),
             None => Ok(()),
@@ -109,7 +110,7 @@ impl Trip<'_> {
         match self.visit.caller.label() {
             None => self.note(Kind::Request, last, &[("model", &self.model)]),
             Some((name, fingerprint)) => {
-                let meta = [("model", &*self.model), ("key", name), ("fingerprint", &fingerprint)];
+                let meta = [("model", &*self.model), ("key", name), ("fingerprint", fingerprint)];
                 self.note(Kind::Request, last, &meta);
             }
         }

@@ -1,13 +1,13 @@
 //! The tools that tell how the bridge is.
 
 use super::{ToolBox, number, text};
+use crate::clock;
 use crate::exchange::Handle;
 use crate::mcp::arguments::Arguments;
 use crate::mcp::tool::Outcome;
 use crate::record::events::Filter;
 use serde_json::{Value, json};
 use std::process;
-use std::time::SystemTime;
 
 impl ToolBox {
     pub(super) fn http_status(&self) -> Value {
@@ -29,7 +29,7 @@ impl ToolBox {
         json!({
             "service": env!("CARGO_PKG_NAME"),
             "version": env!("CARGO_PKG_VERSION"),
-            "now": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            "now": humantime::format_rfc3339_millis(clock::now()).to_string(),
             "mcp": {
                 "connected": client.ready,
                 "transport": "stdio",

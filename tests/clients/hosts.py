@@ -75,7 +75,12 @@ class Host:
             # The library passes on HOME, PATH and the like of the caller's environment, no more.
             command=binary(),
             args=list(args),
-            env={"MODELTAP_PORT": "0", "MODELTAP_CONSENT_HOLD": "0", **(env or {})},
+            env={
+                "MODELTAP_PORT": "0",
+                "MODELTAP_TOKENS": "none",
+                "MODELTAP_CONSENT_HOLD": "0",
+                **(env or {}),
+            },
         )
         self._stderr = stderr
         self._ready = threading.Event()

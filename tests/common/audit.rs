@@ -120,7 +120,9 @@ impl Book {
     /// A record without more than its kind.
     pub fn mark(&mut self, kind: &str) {
         let time = self.time;
-        self.chain.append(&mut self.text, |out| drop(Fields::new(out, kind, time)));
+        self.chain.append(&mut self.text, |out| {
+            Fields::new(out, kind, time);
+        });
     }
 
     pub fn rx(&mut self, asked: Asked, body: &str) {

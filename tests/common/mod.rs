@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod http;
 pub mod modern;
 pub mod pull;
+pub mod scarce;
 pub mod schema;
 pub mod tokens;
 

@@ -1,5 +1,7 @@
 //! The cases of request smuggling: what one is, and all of them in one list.
 
+#![allow(dead_code)] // Each test file uses its own part.
+
 use crate::{chunks, framing, heads};
 
 /// What must become of a case.

@@ -185,6 +185,28 @@ fn a_file_that_is_deleted_opens_no_door() {
 
 #[test]
 #[cfg(unix)]
+fn a_file_that_the_system_refuses_is_tried_again() {
+    use std::os::unix::fs::symlink;
+    let mut stage = Stage::new(|_, file| list(file, &["a"]));
+    let (path, away) = (stage.folder.file("tokens.json"), stage.folder.file("away"));
+    fs::rename(&path, &away).unwrap();
+    // A link to itself can be neither seen nor read.
+    symlink("tokens.json", &path).unwrap();
+    for _ in 0..3 {
+        stage.watcher.look();
+        assert!(stage.has("a") && stage.tokens.are_asked_for());
+    }
+    assert!(stage.watcher.refused);
+    let told = stage.told();
+    assert!(told.len() == 1 && told[0].contains("cannot be read"), "{told:?}");
+    fs::rename(away, path).unwrap();
+    stage.watcher.look();
+    assert!(stage.has("a") && !stage.watcher.refused);
+    assert!(stage.told()[0].contains("good again"));
+}
+
+#[test]
+#[cfg(unix)]
 fn a_file_that_is_open_to_others_is_told_once() {
     let mut stage = Stage::new(|_, file| list(file, &["a"]));
     chmod(&stage.folder.file("tokens.json"), 0o644);

@@ -2,7 +2,7 @@
 
 use super::super::body::{
     Either, Stop, Text, check_choice, check_choices, check_length, check_stop, check_tools,
-    image_of, read_json, read_schema, text_or_list, within,
+    image_of, read_json, read_schema, text_or_list, whole, within,
 };
 use super::super::error::ApiError;
 use super::super::{Context, Parsed};
@@ -29,12 +29,16 @@ struct Body<'a> {
     stop: Option<Stop<'a>>,
     temperature: Option<f64>,
     top_p: Option<f64>,
+    #[serde(default, deserialize_with = "whole")]
     max_tokens: Option<u64>,
+    #[serde(default, deserialize_with = "whole")]
     max_completion_tokens: Option<u64>,
     #[serde(borrow)]
     user: Option<Text<'a>>,
     metadata: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "whole")]
     seed: Option<i64>,
+    #[serde(default, deserialize_with = "whole")]
     n: Option<u64>,
     #[serde(borrow)]
     tools: Option<Vec<BodyTool<'a>>>,

@@ -1,7 +1,7 @@
 //! The body of a request as an [`Ask`], and what is wrong with it by the name of its field.
 
 use super::super::body::{
-    Text, check_choice, check_length, check_tools, read_json, read_schema, within,
+    Text, check_choice, check_length, check_tools, read_json, read_schema, whole, within,
 };
 use super::super::error::ApiError;
 use super::super::{Context, Parsed};
@@ -25,9 +25,11 @@ struct Body<'a> {
     system: Option<Content<'a>>,
     #[serde(borrow)]
     messages: Option<Vec<BodyMessage<'a>>>,
+    #[serde(default, deserialize_with = "whole")]
     max_tokens: Option<u64>,
     temperature: Option<f64>,
     top_p: Option<f64>,
+    #[serde(default, deserialize_with = "whole")]
     top_k: Option<u64>,
     #[serde(borrow)]
     stop_sequences: Option<Vec<Text<'a>>>,

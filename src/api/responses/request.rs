@@ -1,7 +1,7 @@
 //! The body of a request as an [`Ask`], and what is wrong with it by the name of its field.
 
 use super::super::body::{
-    Text, check_choice, check_length, check_tools, read_json, read_schema, within,
+    Text, check_choice, check_length, check_tools, read_json, read_schema, whole, within,
 };
 use super::super::error::ApiError;
 use super::super::{Context, Parsed};
@@ -37,6 +37,7 @@ struct Body<'a> {
     parallel_tool_calls: Option<bool>,
     #[serde(borrow)]
     text: Option<Box<BodyText<'a>>>,
+    #[serde(default, deserialize_with = "whole")]
     max_output_tokens: Option<u64>,
     temperature: Option<f64>,
     top_p: Option<f64>,
@@ -51,6 +52,7 @@ struct Body<'a> {
     #[serde(borrow)]
     safety_identifier: Option<Text<'a>>,
     include: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "whole")]
     top_logprobs: Option<u64>,
     background: Option<bool>,
     conversation: Option<IgnoredAny>,

@@ -19,7 +19,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// How many times its own size a body takes at most while it is handled: its text, the line to the
 /// host, and the lines of the log.
-const HANDLING: usize = 6;
+const HANDLING: usize = 4;
 
 /// Serves one connection to its end.
 pub fn serve<S: Service>(place: &Place, limits: &Limits, bodies: &Bodies, service: &S) {

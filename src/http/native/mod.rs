@@ -13,6 +13,7 @@ pub(super) mod writer;
 pub use head::MOST as MOST_HEADERS;
 
 use super::{Limits, Service};
+use crate::memory;
 use bodies::Bodies;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use places::{Place, Places};
@@ -304,21 +305,27 @@ impl<S: Service> Pool<S> {
             self.service.clone(),
             self.hand_over.1.clone(),
         );
-        // It gets its first connection when it is there, so that nobody is lost with a thread that
-        // cannot be had.
-        let (give, given) = bounded(1);
+        // What a thread that cannot be had was given would be lost with it.
+        let first = Arc::new(Mutex::new(Some(place)));
+        let own = first.clone();
         let work = move || {
-            let mut place = given.recv().ok();
+            let mut place = taken(&own);
+            drop(own);
             while let Some(here) = place.take() {
                 connection::serve(&here, &limits, &bodies, &*service);
                 drop(here);
                 place = next.recv_timeout(SPARE_TIME).ok();
             }
         };
-        match thread::Builder::new().name("http".into()).stack_size(STACK).spawn(work) {
-            // There is room for it, and the thread waits.
-            Ok(_) => drop(give.send(place)),
-            Err(e) => self.serve_without_thread(place, &e),
+        // A thread that finds no memory for its beginnings ends the process.
+        let thread = match memory::is_there(STACK) {
+            true => thread::Builder::new().name("http".into()).stack_size(STACK).spawn(work),
+            false => Err(io::ErrorKind::OutOfMemory.into()),
+        };
+        if let Err(e) = thread
+            && let Some(place) = taken(&first)
+        {
+            self.serve_without_thread(place, &e);
         }
     }
 
@@ -337,6 +344,10 @@ impl<S: Service> Pool<S> {
             connection::turn_away(&place, &*self.service, ROOM_TIME);
         }
     }
+}
+
+fn taken(slot: &Mutex<Option<Place>>) -> Option<Place> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 fn spare_descriptor() -> Option<File> {

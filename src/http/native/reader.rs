@@ -198,6 +198,10 @@ impl Reader {
                 deadline = Instant::now() + limits.head_time;
                 continue;
             }
+            // Half of one before a head would be skipped by the parser, and hide where the head ends.
+            if self.bytes().first().is_some_and(|b| matches!(b, b'\r' | b'\n')) {
+                return Err(Refusal::Malformed("a line of the head does not end in CRLF").into());
+            }
             // Most come in one piece, and are then parsed once, by whoever asked.
             let ends = self.bytes().windows(4).any(|four| four == b"\r\n\r\n");
             if ends || parse(self.bytes(), limits, peer)?.is_some() {

@@ -3,9 +3,9 @@
 use super::super::{Headers, Responder, Response};
 use super::head::Facts;
 use super::reader::is_gone;
+use crate::clock;
 use std::io::{self, IoSlice, Write};
 use std::net::TcpStream;
-use std::time::SystemTime;
 
 /// A body up to this size is copied behind its head; a larger one is written from where it lies.
 const COPY: usize = 16 * 1024;
@@ -165,7 +165,7 @@ pub fn head(out: &mut Vec<u8>, facts: &Facts, status: u16, headers: &Headers) {
         out.extend_from_slice(text.as_bytes());
     }
     // Writing to a Vec cannot fail.
-    let _ = write!(out, "{}\r\n", httpdate::HttpDate::from(SystemTime::now()));
+    let _ = write!(out, "{}\r\n", httpdate::HttpDate::from(clock::now()));
     for (name, value) in headers {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");

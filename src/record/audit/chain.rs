@@ -23,11 +23,13 @@ pub fn sha256(data: &[u8]) -> Hex {
 
 /// 32 bytes in hexadecimal.
 pub fn hex(bytes: [u8; 32]) -> Hex {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-    std::array::from_fn(|at| match at % 2 {
-        0 => digit(bytes[at / 2] >> 4),
-        _ => digit(bytes[at / 2] & 15),
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = [0; 64];
+    for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
+        let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
+        pair.copy_from_slice(&[DIGITS[high], DIGITS[low]]);
+    }
+    hex
 }
 
 /// A hash as text.

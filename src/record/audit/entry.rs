@@ -2,7 +2,10 @@
 
 use super::Policy;
 use super::chain::push_number;
+use crate::clock;
 use crate::exchange::CallId;
+use crate::record::address::Address;
+use humantime::Rfc3339Timestamp;
 use std::borrow::Cow;
 use std::io::Write;
 use std::net::IpAddr;
@@ -82,7 +85,7 @@ impl<'a> Fields<'a> {
     /// Begins a record of this kind with its time.
     pub fn new(out: &'a mut Vec<u8>, kind: &str, time: SystemTime) -> Self {
         // Writing to memory cannot fail, here and below.
-        let time = humantime::format_rfc3339_micros(time);
+        let time = stamp(time);
         let _ = write!(out, "\"kind\":\"{kind}\",\"time\":\"{time}\"");
         Fields(out)
     }
@@ -128,7 +131,7 @@ impl<'a> Fields<'a> {
         self.some("token", asked.token).some("key", asked.key);
         if let Some(address) = asked.address {
             self.name("address");
-            let _ = write!(self.0, "\"{address}\"");
+            let _ = write!(self.0, "\"{}\"", Address(address));
         }
         self.some("client", asked.client).some("session", asked.session);
         self.some("method", asked.method).text("route", asked.route).some("model", asked.model);
@@ -159,6 +162,12 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A time as records hold it: RFC 3339, UTC, microseconds. A clock that is before 1970 or behind the
+/// year 9999 tells that much.
+pub fn stamp(time: SystemTime) -> Rfc3339Timestamp {
+    humantime::format_rfc3339_micros(clock::within(time))
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -177,7 +186,9 @@ pub fn push_body(
 ) {
     match policy {
         Policy::Full | Policy::Redacted => {
-            let text = String::from_utf8_lossy(body);
+            // Almost all is UTF-8, which this tells sooner.
+            let text = str::from_utf8(body);
+            let text = text.map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
             out.extend_from_slice(b",\"body\":");
             match policy {
                 Policy::Full => push_json(out, &text),
@@ -252,6 +263,15 @@ mod tests {
                 "status": 200, "error": "e", "backend": "pull", "ms": 1, "first_ms": 0,
                 "prompt_tokens": 1, "completion_tokens": u64::MAX, "estimated": true})
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_far_off_is_no_fault() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        let early = epoch.checked_sub(Duration::from_secs(1)).unwrap_or(epoch);
+        assert_eq!(stamp(early).to_string(), "1970-01-01T00:00:00.000000Z");
+        let late = epoch.checked_add(Duration::from_secs(300_000_000_000)).unwrap();
+        assert_eq!(stamp(late).to_string(), "9999-12-31T23:59:59.000000Z");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! say. Memory is bounded but for the longest line.
 
 use super::chain::Line;
+use super::entry::stamp;
 use super::rotate;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -263,8 +264,8 @@ pub fn members<'s, T: Deserialize<'s>>(
     serde_json::from_slice(scratch)
 }
 
-/// Shows the beginning of a time or a length of time before now: `1h`, `2026-01-31`, or a whole RFC
-/// 3339 time, in the form of the records, so that texts can be compared.
+/// A moment that is told as a time before `now` (`1h`), as a day (`2026-01-31`) or in RFC 3339, in the
+/// form of the records, so that texts can be compared.
 ///
 /// # Errors
 /// One line that says what is allowed.
@@ -272,7 +273,29 @@ pub fn since(text: &str, now: SystemTime) -> Result<String, String> {
     let ago = || humantime::parse_duration(text).ok().and_then(|time| now.checked_sub(time));
     let day = || humantime::parse_rfc3339_weak(&format!("{text} 00:00:00")).ok();
     let time = humantime::parse_rfc3339_weak(text).ok().or_else(ago).or_else(day);
-    time.map(|time| humantime::format_rfc3339_micros(time).to_string()).ok_or_else(|| {
+    time.map(|time| stamp(time).to_string()).ok_or_else(|| {
         format!("{text:?} is no time such as 90min, 24h, 7d, 2026-01-31 or 2026-01-31T12:00:00Z")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn times_are_told_back_from_now_or_as_they_are() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(86400 * 10);
+        for (text, wanted) in [
+            ("1h", Some("1970-01-10T23:00:00.000000Z")),
+            ("90min", Some("1970-01-10T22:30:00.000000Z")),
+            ("100years", Some("1970-01-01T00:00:00.000000Z")),
+            ("1970-01-05", Some("1970-01-05T00:00:00.000000Z")),
+            ("1970-01-05T06:07:08Z", Some("1970-01-05T06:07:08.000000Z")),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(since(text, now).ok().as_deref(), wanted, "{text}");
+        }
+    }
 }

@@ -29,6 +29,8 @@ pub struct Writer {
     /// Held as long as the thread lives, once had.
     lock: Option<File>,
     open: Option<Open>,
+    /// Whether the file got more than what stands at its beginning, since it was opened.
+    has_news: bool,
     /// Whether the file may hold a part of a record behind `open.length`.
     is_torn: bool,
     chain: Option<Chain>,
@@ -60,6 +62,7 @@ impl Writer {
             report,
             lock: None,
             open: None,
+            has_news: false,
             is_torn: false,
             chain: None,
             out: Vec::new(),
@@ -170,6 +173,7 @@ impl Writer {
         let since = Some(open.since.unwrap_or_else(SystemTime::now));
         self.open = Some(Open { since, ..open });
         self.is_torn = false;
+        self.has_news = false;
         Ok(())
     }
 
@@ -194,6 +198,7 @@ impl Writer {
                 });
                 self.counts[usize::from(read::kind_of(fields) == b"tx")] += 1;
                 if self.out.len() >= PIECE {
+                    self.has_news = true;
                     return true;
                 }
             }
@@ -207,11 +212,12 @@ impl Writer {
                 true => "the file could not be written",
                 false => "more came than could be written",
             };
-            let since = humantime::format_rfc3339_micros(since).to_string();
+            let since = entry::stamp(since).to_string();
             self.append("gap", |fields| {
                 fields.number("lost", count).text("since", &since).text("reason", why);
             });
         }
+        self.has_news |= !self.out.is_empty();
         !self.out.is_empty()
     }
 
@@ -250,10 +256,17 @@ impl Writer {
     /// Begins a new file where this one is large or old enough.
     fn rotate(&mut self) {
         let Some(open) = &self.open else { return };
+        // The end stands last, where it is looked for.
+        if self.has_ended {
+            return;
+        }
         let age = open.since.and_then(|since| since.elapsed().ok());
         let is_old = self.settings.max_age.zip(age).is_some_and(|(most, age)| age >= most);
+        let is_full = open.length >= self.settings.max_size;
         let was_tried = self.rotate_failed.is_some_and(|at| at.elapsed() < ROTATE_AGAIN);
-        if open.length < self.settings.max_size && !is_old || was_tried || !self.out.is_empty() {
+        // On a disk that is slow a file may be old before its first record is written; to go on to
+        // the next for that would push out all that is kept.
+        if !(is_full || is_old) || !self.has_news || was_tried {
             return;
         }
         let done = open.file.sync_data().and_then(|()| {

@@ -62,7 +62,7 @@ export async function startHost(t, { model = echo, tools = false, env = {}, mute
   const transport = new StdioClientTransport({
     command: binary(),
     // The library passes on HOME, PATH and the like of the caller's environment, no more.
-    env: { MODELTAP_PORT: '0', MODELTAP_CONSENT_HOLD: '0', ...env },
+    env: { MODELTAP_PORT: '0', MODELTAP_TOKENS: 'none', MODELTAP_CONSENT_HOLD: '0', ...env },
     stderr: 'pipe',
   });
   let stderr = '';

@@ -18,7 +18,7 @@ export const server = (args = []) => ({
   command: process.env.MODELTAP_BIN,
   args,
   // The library passes on HOME, PATH and the like of the caller's environment, no more.
-  env: { MODELTAP_PORT: '0' },
+  env: { MODELTAP_PORT: '0', MODELTAP_TOKENS: 'none' },
   stderr: 'pipe',
 });
 

@@ -28,7 +28,7 @@ def binary() -> str:
 
 
 # The libraries pass on HOME, PATH and the like of the caller's environment, no more.
-ENVIRONMENT = {"MODELTAP_PORT": "0"}
+ENVIRONMENT = {"MODELTAP_PORT": "0", "MODELTAP_TOKENS": "none"}
 
 
 @dataclass

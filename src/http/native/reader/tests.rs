@@ -69,6 +69,9 @@ fn the_pieces_in_which_bytes_come_change_nothing() {
         (format!("{chunked}1;{}\n", "x".repeat(300)), Err("too long")),
         (format!("{chunked}0\r\n{far}{far}\n"), Err("too long")),
         (format!("{chunked}0\r\nT: x\n"), Err("CRLF")),
+        // Blank lines that end in half a line end.
+        ("\n\r\n\r\nGET".to_owned(), Err("does not end in CRLF")),
+        ("\r\n\rGET / HTTP/1.1\r\n\r\n".to_owned(), Err("does not end in CRLF")),
         ("GET / HTTP/1.1\r\nB : c\r\n\r\n".to_owned(), Err("header cannot be read")),
     ] {
         let whole = body_of(sent.as_bytes(), usize::MAX);

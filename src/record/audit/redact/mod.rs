@@ -54,6 +54,9 @@ const SHAPES: &[(&[u8], &[u8], usize, Of)] = &[
 /// The longest of these beginnings, without its last byte.
 const LONGEST_SHAPE: usize = 6;
 
+/// The least of these lengths.
+const LEAST_SHAPE: usize = 10;
+
 /// What the rest of a key is made of.
 #[derive(Clone, Copy, PartialEq)]
 enum Of {
@@ -195,6 +198,10 @@ fn run(text: &[u8], at: usize, of: impl Fn(u8) -> bool) -> usize {
 
 /// A key whose beginning tells what it is.
 fn shape(text: &[u8], stop: usize) -> Option<Range<usize>> {
+    // Most words with a dash in them end here.
+    if !text.get(stop + 1..=stop + LEAST_SHAPE)?.iter().all(|b| is_word(*b)) {
+        return None;
+    }
     // As far back as an escape before the longest may be.
     let start = word_start(text, stop, LONGEST_SHAPE + 5);
     let begins = text.get(start..=stop)?;
