@@ -150,15 +150,15 @@ impl<'a> Client<'a> {
 
     /// A question as most are, with now and then something special about it.
     pub fn asks_something(&mut self) {
-        let special = self.random.of(0..1000);
+        let special = self.random.of(0..10_000);
         let (deed, close) = match special {
-            0..10 => (Deed::Late(self.random.of(20..1000) as u64), false),
-            10..20 => (Deed::Fail(self.random.one_of(&CODES).0), false),
-            20..22 => (Deed::Long(self.random.of(50_000..300_000)), false),
-            22..24 => (Deed::Twice, false),
-            24..25 => (Deed::Misform, false),
-            25..26 => (Deed::Never, false),
-            26..46 => (Deed::Answer, true),
+            0..20 => (Deed::Late(self.random.of(20..1000) as u64), false),
+            20..120 => (Deed::Fail(self.random.one_of(&CODES).0), false),
+            120..140 => (Deed::Long(self.random.of(50_000..300_000)), false),
+            140..160 => (Deed::Twice, false),
+            160..170 => (Deed::Misform, false),
+            170..172 => (Deed::Never, false),
+            172..372 => (Deed::Answer, true),
             _ => (Deed::Answer, false),
         };
         let keys = &self.stage.keys;
