@@ -263,8 +263,8 @@ impl Service for Routes {
         let head = &request.head;
         match Route::of(head.path) {
             Some(Route::Ask(endpoint)) if head.method != "OPTIONS" => {
-                let cors = self.access.cors(head, false);
-                self.relay.complete(endpoint, request, &visit, cors, responder)
+                visit.tells(self.access.cors(head, false));
+                self.relay.complete(endpoint, request, &visit, responder)
             }
             _ => self.answer(request, &visit, responder),
         }

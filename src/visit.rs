@@ -5,7 +5,7 @@ use crate::access::caller::Caller;
 use crate::access::limits::Inside;
 use crate::chat::Usage;
 use crate::exchange::CallId;
-use crate::http::Head;
+use crate::http::{Head, Headers};
 use crate::record::audit::entry::Asked;
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -24,6 +24,8 @@ pub struct Visit {
     /// From where.
     pub address: IpAddr,
     held: RefCell<Held>,
+    /// Here, and not on the stack of a request that waits.
+    headers: RefCell<Headers>,
 }
 
 #[derive(Default)]
@@ -38,12 +40,22 @@ impl Visit {
     /// A visit from now on, without a place.
     pub fn new(caller: Caller, address: IpAddr) -> Self {
         let (id, since) = (CallId::random(), Instant::now());
-        Visit { id, since, caller, address, held: RefCell::default() }
+        Visit { id, since, caller, address, held: RefCell::default(), headers: RefCell::default() }
     }
 
     /// Gives it a place among those that wait for the model.
     pub fn takes(&self, place: Place) {
         self.held.borrow_mut()._place = Some(place);
+    }
+
+    /// Adds to the headers that its answer carries, whatever it is.
+    pub fn tells(&self, more: Headers) {
+        self.headers.borrow_mut().extend(more);
+    }
+
+    /// These headers.
+    pub fn headers(&self) -> Headers {
+        self.headers.borrow().clone()
     }
 
     /// Gives what the audit file tells of who asks; the model is for who knows it to add.

@@ -128,7 +128,6 @@ impl Relay {
         endpoint: &'static Endpoint,
         request: &Request,
         visit: &Visit,
-        common: Headers,
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
         let mut trip = Trip {
@@ -154,12 +153,12 @@ impl Relay {
             Ok(parsed) => parsed,
             Err(error) => {
                 trip.rx(|rows| rows.push("", &String::from_utf8_lossy(request.body)));
-                return trip.fail(error, common, responder);
+                return trip.fail(error, responder);
             }
         };
         trip.model = parsed.ask.model.clone().into_owned();
         trip.stream = parsed.ask.stream;
-        trip.make(parsed, common, responder)
+        trip.make(parsed, responder)
     }
 }
 
@@ -167,21 +166,16 @@ impl<'a> Trip<'a> {
     /// Goes all the way with a request that was read.
     // Reading a request needs the stack that this would take below it.
     #[inline(never)]
-    fn make(
-        &self,
-        parsed: &mut Parsed,
-        mut common: Headers,
-        responder: &mut dyn Responder,
-    ) -> io::Result<()> {
+    fn make(&self, parsed: &mut Parsed, responder: &mut dyn Responder) -> io::Result<()> {
         self.received(&parsed.ask);
-        if !self.enters(parsed, &mut common, responder)? {
+        if !self.enters(parsed, responder)? {
             return Ok(());
         }
         match self.ask(parsed, responder) {
-            Ok(mut asked) => self.carry(parsed, &mut asked, common, responder),
+            Ok(mut asked) => self.carry(parsed, &mut asked, responder),
             Err(Broken::Failed(failure)) => {
                 let error = ApiError::of_failure(&failure, self.way.get());
-                self.fail(&error, common, responder)
+                self.fail(&error, responder)
             }
             Err(Broken::Gone(e)) => {
                 self.visit.ends(Usage::default(), true);
@@ -195,14 +189,9 @@ impl<'a> Trip<'a> {
     /// whether it goes on.
     // What refusals need of the stack must not lie below a request that waits.
     #[inline(never)]
-    fn enters(
-        &self,
-        parsed: &Parsed,
-        common: &mut Headers,
-        responder: &mut dyn Responder,
-    ) -> io::Result<bool> {
+    fn enters(&self, parsed: &Parsed, responder: &mut dyn Responder) -> io::Result<bool> {
         let refused = if self.visit.caller.may_ask(&self.model) {
-            match self.enter(common, responder) {
+            match self.enter(responder) {
                 Ok(()) => return Ok(true),
                 Err(Barred::Over(over)) => Refused::Over(over),
                 Err(Barred::Gone) => {
@@ -213,13 +202,13 @@ impl<'a> Trip<'a> {
         } else {
             Refused::Model(self.model.clone())
         };
-        self.fail(&api_error(&refused), std::mem::take(common), responder)?;
+        self.fail(&api_error(&refused), responder)?;
         Ok(false)
     }
 
     /// Passes the limits of the caller, waiting for that if it is wanted; how he stands to them is
     /// for the headers of the answer, whatever it is.
-    fn enter(&self, common: &mut Headers, responder: &mut dyn Responder) -> Result<(), Barred> {
+    fn enter(&self, responder: &mut dyn Responder) -> Result<(), Barred> {
         let (relay, visit) = (self.relay, self.visit);
         // Whoever has many waiting leaves as much room for others.
         let has_room = |mine| mine < relay.places.free();
@@ -232,7 +221,7 @@ impl<'a> Trip<'a> {
             _ => None,
         };
         if let Some(standing) = standing {
-            common.extend(standing_headers(self.endpoint.dialect, standing));
+            visit.tells(standing_headers(self.endpoint.dialect, standing));
         }
         visit.enters(entered?.map(|(inside, _)| inside));
         Ok(())
@@ -292,12 +281,11 @@ impl<'a> Trip<'a> {
         &self,
         parsed: &mut Parsed,
         asked: &mut Asked,
-        common: Headers,
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
         let ended = match self.stream {
-            false => self.whole(parsed, asked, &common, responder),
-            true => self.streamed(parsed, asked, &common, responder),
+            false => self.whole(parsed, asked, responder),
+            true => self.streamed(parsed, asked, responder),
         };
         let answer = &asked.answer;
         match ended {
@@ -314,7 +302,7 @@ impl<'a> Trip<'a> {
                 let error = ApiError::of_failure(&failure, self.way.get());
                 if answer.begun.is_none() {
                     self.visit.ends(answer.usage(), true);
-                    return self.fail(&error, common, responder);
+                    return self.fail(&error, responder);
                 }
                 self.failed(&error, Some(answer));
                 let mut out = Vec::new();
@@ -332,8 +320,8 @@ impl<'a> Trip<'a> {
     }
 
     /// The headers of every answer to this request.
-    fn headers(&self, common: &Headers, host_model: Option<&str>) -> Headers {
-        let mut headers = common.clone();
+    fn headers(&self, host_model: Option<&str>) -> Headers {
+        let mut headers = self.visit.headers();
         headers.extend(id_headers(self.endpoint.dialect, &self.visit.id.to_string()));
         if let Some(way) = self.way.get() {
             headers.push(("x-mcp-backend", way.into()));
@@ -350,15 +338,10 @@ impl<'a> Trip<'a> {
     }
 
     /// Answers with an error, nothing having been sent yet.
-    fn fail(
-        &self,
-        error: &ApiError,
-        common: Headers,
-        responder: &mut dyn Responder,
-    ) -> io::Result<()> {
+    fn fail(&self, error: &ApiError, responder: &mut dyn Responder) -> io::Result<()> {
         self.failed(error, None);
         let mut response = error_response(error, self.endpoint.dialect, &self.visit.id.to_string());
-        response.headers.extend(common);
+        response.headers.extend(self.visit.headers());
         if let Some(way) = self.way.get() {
             response.headers.push(("x-mcp-backend", way.into()));
         }

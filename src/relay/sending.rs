@@ -26,7 +26,6 @@ impl Trip<'_> {
         &self,
         parsed: &mut Parsed,
         asked: &mut Asked,
-        common: &Headers,
         responder: &mut dyn Responder,
     ) -> Result<Usage, Broken> {
         let deadline = self.deadline();
@@ -42,7 +41,7 @@ impl Trip<'_> {
         let body = parsed.encoder.whole(&answer.choices, usage);
         self.relay.keep(&mut *parsed.encoder, self.visit.caller.owner());
         let mut response = Response::json(200, body);
-        response.headers.extend(self.headers(common, answer.host_model.as_deref()));
+        response.headers.extend(self.headers(answer.host_model.as_deref()));
         self.visit.ends(usage, false);
         responder.respond(&response).map_err(Broken::Gone)?;
         let text = answer.choices.first().map_or("", |choice| choice.text.as_str());
@@ -55,7 +54,6 @@ impl Trip<'_> {
         &self,
         parsed: &mut Parsed,
         asked: &mut Asked,
-        common: &Headers,
         responder: &mut dyn Responder,
     ) -> Result<Usage, Broken> {
         let mut pacer = Pacer::new(self.relay.pacing);
@@ -86,7 +84,7 @@ impl Trip<'_> {
                     ("Cache-Control", "no-cache".into()),
                     ("X-Accel-Buffering", "no".into()),
                 ];
-                headers.extend(self.headers(common, answer.host_model.as_deref()));
+                headers.extend(self.headers(answer.host_model.as_deref()));
                 responder.begin(200, &headers).map_err(Broken::Gone)?;
                 encoder.open(answer.usage(), &mut out);
                 answer.begun = Some(now);

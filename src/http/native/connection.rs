@@ -39,8 +39,7 @@ pub fn serve<S: Service>(place: &Place, limits: &Limits, bodies: &Bodies, servic
             Ok(true) => place.set_idle(),
             Ok(false) | Err(Stop::Quiet) => return,
             Err(Stop::Refuse(refusal)) => {
-                let head = reader.head(limits, peer.ip()).ok().map(|parsed| parsed.head);
-                let response = service.refuse(refusal, head.as_ref());
+                let response = worded(refusal, &reader, limits, service, peer.ip());
                 reader.clear();
                 return refuse(place, &mut out, &response, LINGER);
             }
@@ -50,6 +49,20 @@ pub fn serve<S: Service>(place: &Place, limits: &Limits, bodies: &Bodies, servic
             return;
         }
     }
+}
+
+/// A refusal in the words of the service, for the head that it is about.
+// What this needs of the stack must not lie below a request that waits.
+#[inline(never)]
+fn worded<S: Service>(
+    refusal: Refusal,
+    reader: &Reader,
+    limits: &Limits,
+    service: &S,
+    peer: IpAddr,
+) -> Response {
+    let head = reader.head(limits, peer).ok().map(|parsed| parsed.head);
+    service.refuse(refusal, head.as_ref())
 }
 
 /// Serves one request; `Ok(false)` when the connection is to be closed after it.
@@ -78,18 +91,8 @@ fn one<S: Service>(
     let visit = match service.admit(&head) {
         Ok(visit) => visit,
         Err(response) => {
-            // An answer now, and a body nobody reads: only closing keeps the two apart.
-            let Some(body) = reader.whole_body(&facts) else {
-                drop(head);
-                reader.clear();
-                refuse(place, out, &response, LINGER);
-                return Ok(false);
-            };
             drop(head);
-            reader.consume(&body);
-            let mut ahead = Vec::new();
-            let mut writer = Writer::new(stream, &mut ahead, facts, out);
-            return Ok(writer.respond(&response).is_ok() && writer.can_go_on());
+            return Ok(decline(place, stream, reader, out, facts, &response));
         }
     };
     reader.check_length(&facts, limits)?;
@@ -128,6 +131,29 @@ fn one<S: Service>(
     reader.consume(&body);
     reader.append(&mut ahead);
     Ok(go_on)
+}
+
+/// Answers a request that was not admitted; whether the connection can go on.
+// What this needs of the stack must not lie below a request that waits.
+#[inline(never)]
+fn decline(
+    place: &Place,
+    stream: &TcpStream,
+    reader: &mut Reader,
+    out: &mut Vec<u8>,
+    facts: Facts,
+    response: &Response,
+) -> bool {
+    // An answer now, and a body nobody reads: only closing keeps the two apart.
+    let Some(body) = reader.whole_body(&facts) else {
+        reader.clear();
+        refuse(place, out, response, LINGER);
+        return false;
+    };
+    reader.consume(&body);
+    let mut ahead = Vec::new();
+    let mut writer = Writer::new(stream, &mut ahead, facts, out);
+    writer.respond(response).is_ok() && writer.can_go_on()
 }
 
 /// Tells a client that it cannot be served, within `time`, on the thread that is there.
