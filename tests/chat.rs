@@ -368,3 +368,35 @@ fn the_key_guards_the_api_and_nothing_shows_it() {
     bridge.wait_stderr("TX");
     assert!(!bridge.stderr().contains(key) && !bridge.stderr().contains("wrong-key"));
 }
+
+#[test]
+fn no_model_can_forge_a_header_or_an_event() {
+    let mut bridge = Bridge::sampling(&[]);
+    let addr = bridge.addr();
+    let text = "one\n\ndata: [DONE]\n\nHTTP/1.1 200 OK\r\n\r\n0\r\n\r\n";
+    for stream in [false, true] {
+        let mut body = chat("Hello");
+        body["stream"] = stream.into();
+        let client = aside(move || http::post(addr, PATH, &body));
+        let request = bridge.recv_method("sampling/createMessage");
+        bridge.send(&json!({"jsonrpc": "2.0", "id": request["id"], "result": {
+            "role": "assistant", "content": {"type": "text", "text": text},
+            "model": "m\r\nX-Forged: 1\r\n\r\nforged", "stopReason": "endTurn"}}));
+        let answer = client.get();
+        assert_eq!((answer.status, answer.header("x-forged")), (200, None));
+        if stream {
+            let events = answer.events();
+            assert_eq!(events.iter().filter(|event| *event == "[DONE]").count(), 1, "{events:?}");
+            let pieces = events.iter().filter_map(|event| serde_json::from_str(event).ok());
+            let said: String = pieces
+                .filter_map(|piece: Value| {
+                    Some(piece["choices"][0]["delta"]["content"].as_str()?.to_owned())
+                })
+                .collect();
+            assert_eq!(said, text);
+        } else {
+            assert!(answer.header("x-mcp-model").unwrap().starts_with("m  X-Forged: 1"));
+            assert_eq!(answer.content(), text);
+        }
+    }
+}
