@@ -22,6 +22,7 @@ use crate::mcp::modern::Subscriptions;
 use crate::mcp::outbox::{Outbox, Report};
 use crate::mcp::server;
 use crate::mcp::session::Session;
+use crate::record::Records;
 use crate::record::audit::Audit;
 use crate::record::events::Ring;
 use crate::record::log::Log;
@@ -113,7 +114,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
     ));
     let audit = Audit::start(config.audit, report.clone())?;
     let relay = Arc::new(Relay {
-        audit: audit.clone(),
+        records: Records { audit: audit.clone() },
         access: access.clone(),
         places: Places::new(config.in_flight),
         exchange: exchange.clone(),

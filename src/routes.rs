@@ -71,7 +71,7 @@ impl Routes {
         response
     }
 
-    /// Puts a request that did not ask the model, and its answer, into the audit file.
+    /// Tells those who are told of each request of one that did not ask the model.
     fn take_down(
         &self,
         head: &Head,
@@ -81,15 +81,12 @@ impl Routes {
         error: Option<&ApiError>,
         answer: Option<&[u8]>,
     ) {
-        let audit = &self.relay.audit;
-        // Who only looks whether we are there is of no interest, and there are many.
-        if !audit.is_on() || Route::of(head.path).is_some_and(|route| scope_of(route).is_none()) {
-            return;
-        }
+        let records = &self.relay.records;
+        let answer = answer.filter(|_| records.want_text());
         let text = answer.map(String::from_utf8_lossy);
         visit.asked(head, |asked| {
-            audit.rx(&Rx { asked, body });
-            audit.tx(&Tx {
+            records.rx(&Rx { asked, body });
+            records.tx(&Tx {
                 asked,
                 status,
                 error: error.map(|error| error.code),
@@ -239,7 +236,7 @@ impl Service for Routes {
         if let Err(why) = may {
             return turned_away(api_error(&why));
         }
-        if scope_of(route).is_some() && self.relay.audit.refuses() {
+        if scope_of(route).is_some() && self.relay.records.audit.refuses() {
             return turned_away(ApiError::no_audit());
         }
         let places = &self.relay.places;

@@ -3,6 +3,7 @@
 
 use crate::access::caller::Caller;
 use crate::access::limits::Inside;
+use crate::api::Route;
 use crate::chat::Usage;
 use crate::exchange::CallId;
 use crate::http::{Head, Headers};
@@ -60,7 +61,7 @@ impl Visit {
 
     /// Gives what the audit file tells of who asks; the model is for who knows it to add.
     pub fn asked(&self, head: &Head, tell: impl FnOnce(Asked)) {
-        let label = self.caller.label();
+        let (label, route) = (self.caller.label(), Route::of(head.path));
         tell(Asked {
             id: self.id,
             token: label.map(|(name, _)| name),
@@ -70,6 +71,8 @@ impl Visit {
             session: head.header("x-claude-code-session-id"),
             method: Some(head.method),
             route: head.path,
+            endpoint: route.map_or("other", Route::path),
+            is_probe: route.is_some_and(Route::is_probe),
             model: None,
             stream: None,
         });

@@ -180,6 +180,27 @@ impl<'a> Route<'a> {
         self.allow().split(", ").any(|allowed| allowed == method)
     }
 
+    /// Its path as [`ROUTES`] has it.
+    pub fn path(self) -> &'static str {
+        match self {
+            Route::Ask(endpoint) => endpoint.path,
+            Route::CountTokens => "/v1/messages/count_tokens",
+            Route::Stored(_) => "/v1/responses/{id}",
+            Route::StoredInput(_) => "/v1/responses/{id}/input_items",
+            Route::Models => "/v1/models",
+            Route::Model(_) => "/v1/models/{id}",
+            Route::Hello => "/api/hello",
+            Route::Health => "/health",
+            Route::Ready => "/ready",
+            Route::OpenApi => "/openapi.json",
+        }
+    }
+
+    /// Whether it only tells whether and what we are.
+    pub fn is_probe(self) -> bool {
+        matches!(self, Route::Hello | Route::Health | Route::Ready | Route::OpenApi)
+    }
+
     /// Whether a request on it waits for the model.
     pub fn asks(self) -> bool {
         matches!(self, Route::Ask(_))

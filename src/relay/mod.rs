@@ -22,7 +22,7 @@ use crate::host::schema::{self, Misfit};
 use crate::host::{Hosts, Way};
 use crate::http::{Headers, Request, Responder};
 use crate::names::Names;
-use crate::record::audit::Audit;
+use crate::record::Records;
 use crate::record::events::{Kind, Ring};
 use crate::record::log::Log;
 use crate::reply::{api_error, error_response, id_headers, standing_headers};
@@ -47,8 +47,8 @@ pub struct Relay {
     pub hosts: Arc<Hosts>,
     /// Lines on stderr.
     pub log: Log,
-    /// The audit file.
-    pub audit: Audit,
+    /// Who is told of each request.
+    pub records: Records,
     /// Recent events.
     pub ring: Arc<Ring>,
     /// How long to wait for an answer; a tool may change it.

@@ -45,9 +45,7 @@ impl Trip<'_> {
         let stream = if self.stream { " stream" } else { "" };
         let head = format_args!("{id} {client} POST {} model={model}{stream}", endpoint.path);
         relay.log.rx(head, text);
-        if relay.audit.is_on() {
-            self.asked(|asked| relay.audit.rx(&Rx { asked, body: request.body }));
-        }
+        self.asked(|asked| relay.records.rx(&Rx { asked, body: request.body }));
     }
 
     /// Tells how it was answered, in the log with what below.
@@ -63,25 +61,23 @@ impl Trip<'_> {
             way.unwrap_or("-")
         );
         relay.log.tx(head, text);
-        if relay.audit.is_on() {
-            let tokens = ending.usage.map(|Usage { prompt, completion }| Tokens {
-                prompt,
-                completion,
-                estimated: true,
+        let tokens = ending.usage.map(|Usage { prompt, completion }| Tokens {
+            prompt,
+            completion,
+            estimated: true,
+        });
+        self.asked(|asked| {
+            relay.records.tx(&Tx {
+                asked,
+                status,
+                error: ending.error,
+                backend: way,
+                time,
+                first: ending.begun.map(|at| at.saturating_duration_since(*started)),
+                tokens,
+                body: Some(&ending.text),
             });
-            self.asked(|asked| {
-                relay.audit.tx(&Tx {
-                    asked,
-                    status,
-                    error: ending.error,
-                    backend: way,
-                    time,
-                    first: ending.begun.map(|at| at.saturating_duration_since(*started)),
-                    tokens,
-                    body: Some(&ending.text),
-                });
-            });
-        }
+        });
     }
 
     fn asked(&self, tell: impl FnOnce(Asked)) {
@@ -165,9 +161,9 @@ impl Trip<'_> {
         self.tx(&ending, counts, |rows| answer.tell(rows));
     }
 
-    /// The text of an answer, for the audit file alone.
+    /// The text of an answer, where anybody wants it.
     fn text<'t>(&self, answer: &'t Answer) -> Cow<'t, str> {
-        if self.relay.audit.is_on() { answer.text() } else { "".into() }
+        if self.relay.records.want_text() { answer.text() } else { "".into() }
     }
 
     pub(super) fn chunk_note(&self, event: &Event) {

@@ -83,6 +83,8 @@ pub fn asked<'a>(token: &'a str, model: &'a str) -> Asked<'a> {
         session: Some("s-1"),
         method: Some("POST"),
         route: "/v1/chat/completions",
+        endpoint: "/v1/chat/completions",
+        is_probe: false,
         model: Some(model),
         stream: Some(false),
     }

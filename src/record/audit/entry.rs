@@ -30,6 +30,10 @@ pub struct Asked<'a> {
     pub method: Option<&'a str>,
     /// The path.
     pub route: &'a str,
+    /// The path as the list of routes has it, such as `/v1/models/{id}`; of what is not served, `other`.
+    pub endpoint: &'static str,
+    /// Whether somebody only looks whether we are there, which is no news, and happens often.
+    pub is_probe: bool,
     /// The model, as the client named it.
     pub model: Option<&'a str>,
     /// Whether a stream is wanted.
@@ -227,6 +231,8 @@ mod tests {
             session: None,
             method: None,
             route: "/v1/models",
+            endpoint: "/v1/models",
+            is_probe: false,
             model: None,
             stream: None,
         };
