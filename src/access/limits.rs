@@ -166,7 +166,7 @@ impl Gate {
             let used = used();
             let now = Instant::now();
             let mut state = self.state();
-            let over = match state.barrier(allowance, &used, now) {
+            let mut over = match state.barrier(allowance, &used, now) {
                 None if state.is_first(ticket) => {
                     let standing = state.admit(allowance, &used, now);
                     state.leave(ticket);
@@ -180,6 +180,10 @@ impl Gate {
                 },
                 Some(over) => over,
             };
+            // Each of those before it takes one of what comes.
+            if let Barrier::Rate(rate) = over.barrier {
+                over.retry_after += rate.interval().saturating_mul(state.ahead(ticket));
+            }
             let until = patience.until.filter(|until| *until > now);
             let in_vain = match over.barrier {
                 Barrier::Concurrent(_) => false,
@@ -235,6 +239,12 @@ impl Allowance {
 impl State {
     fn is_first(&self, ticket: Option<u64>) -> bool {
         self.line.front().map(|(first, _)| *first) == ticket
+    }
+
+    /// How many stand in line before this one, or before who joins it.
+    fn ahead(&self, ticket: Option<u64>) -> u32 {
+        let place = self.line.iter().position(|(other, _)| Some(*other) == ticket);
+        u32::try_from(place.unwrap_or(self.line.len())).unwrap_or(u32::MAX)
     }
 
     /// Takes one out of the line, and calls the next one if that changes who is first.
@@ -416,6 +426,22 @@ mod tests {
         waiting.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(order.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
         assert!(gate.is_idle(Instant::now()));
+    }
+
+    #[test]
+    fn who_cannot_have_his_turn_in_time_is_refused_at_once_and_told_when() {
+        let (gate, slow) = (Arc::new(Gate::default()), allowance("1/min"));
+        let later = Some(Instant::now() + Duration::from_secs(100));
+        let enter = |until| {
+            let mut patience = Patience { until, has_room: &|_| true, is_gone: &mut || false };
+            gate.enter(&slow, &Used::default, &mut patience)
+        };
+        assert!(enter(later).is_ok());
+        gate.state().line.push_back((0, thread::current()));
+        // It would do by itself, but one is before it.
+        let Err(Barred::Over(over)) = enter(later) else { panic!("it went in") };
+        assert!((119.0..=120.0).contains(&over.retry_after.as_secs_f64()), "{over:?}");
+        assert_eq!(gate.state().line.len(), 1);
     }
 
     #[test]
