@@ -18,6 +18,7 @@ use crate::host::rounds::{self, Rounds};
 use crate::host::sampling::Sampling;
 use crate::host::turns::Turns;
 use crate::http::Server;
+use crate::last_host::{Facts, LastHost};
 use crate::mcp::modern::Subscriptions;
 use crate::mcp::outbox::{Outbox, Report};
 use crate::mcp::server;
@@ -71,9 +72,18 @@ pub fn serve(mut config: Config) -> io::Result<()> {
     let session = Session::default();
     let hooks = Hooks::new(exchange.clone(), outbox.clone(), config.warm_up);
     let pacing = config.pacing();
+    let last_host = LastHost::start(
+        config.state,
+        Facts {
+            in_claude_code: config.in_claude_code,
+            hindrances: config.hindrances,
+            ..Facts::default()
+        },
+        report.clone(),
+    )?;
     let turns = Turns::new(exchange.clone(), config.sampling_concurrency, config.consent_hold);
     let offers = Offers::new(exchange.clone(), config.preferences.clone());
-    let replies = Replies::new(exchange.clone());
+    let replies = Replies::new(exchange.clone(), last_host.clone());
     let (lease, wait) = (config.lease, config.pull_wait);
     let hosts = Arc::new(Hosts {
         session: session.clone(),
@@ -85,6 +95,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
             outbox.clone(),
             report.clone(),
             rounds::Limits { most: config.round_requests, wait, lease },
+            last_host.clone(),
         ),
         sampling: Sampling::new(
             exchange.clone(),
@@ -93,6 +104,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
             config.preferences,
             hooks,
             turns,
+            last_host.clone(),
         ),
         pull: Pull::new(exchange.clone(), offers.clone(), outbox.clone(), wait, lease),
         channel: Channel::new(exchange.clone(), outbox.clone(), offers, replies, lease),
@@ -147,6 +159,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
         outbox: outbox.clone(),
         tokens,
         audit,
+        last_host: last_host.clone(),
         log: log.clone(),
     };
     stop.on_signal()?;
@@ -159,7 +172,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
             log.report(&format!("waiting for the port: {reason}"));
         }
     }
-    let peer = ToolBox { hosts, control, routes, access, exchange, ring, started };
+    let peer = ToolBox { hosts, control, routes, access, exchange, ring, last_host, started };
     let server = server::Server {
         session,
         outbox,
@@ -184,6 +197,7 @@ struct Stop {
     outbox: Outbox,
     tokens: Arc<Tokens>,
     audit: Audit,
+    last_host: LastHost,
     log: Log,
 }
 
@@ -198,6 +212,7 @@ impl Stop {
         self.control.stop(&Failure::new(FailureKind::Unavailable, why));
         self.tokens.close(Duration::from_millis(300));
         self.audit.close(Duration::from_millis(500));
+        self.last_host.close(Duration::from_millis(300));
         self.log.flush(Duration::from_millis(300));
         std::process::exit(0)
     }
