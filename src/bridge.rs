@@ -40,7 +40,12 @@ use std::time::{Duration, Instant};
 /// Large enough that a megabyte from the host costs few system calls.
 const INPUT: usize = 64 * 1024;
 /// Descriptors beyond the connections: pipes, listeners, a spare.
-const DESCRIPTORS: u64 = 128;
+pub const DESCRIPTORS: u64 = 128;
+
+/// How many descriptors so many connections want.
+pub fn descriptors_for(connections: usize) -> u64 {
+    connections as u64 * Server::DESCRIPTORS + DESCRIPTORS
+}
 
 /// Serves MCP on standard input and output, and HTTP, until the input ends or a signal comes.
 ///
@@ -60,8 +65,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
              see it work here: modeltap demo. For help: modeltap --help",
         );
     }
-    let connections = config.limits.connections as u64;
-    raise_descriptors(connections * Server::DESCRIPTORS + DESCRIPTORS, &log);
+    raise_descriptors(descriptors_for(config.limits.connections), &log);
 
     let report: Report = {
         let log = log.clone();

@@ -3,6 +3,7 @@
 //! `table`.
 
 pub mod audit;
+pub mod doctor;
 pub mod table;
 pub mod token;
 mod token_words;
@@ -20,6 +21,8 @@ pub enum Fault {
     Usage(String),
     /// It could not be done; the process ends with 1.
     Failed(String),
+    /// The same, where what was printed says it all.
+    Told,
 }
 
 /// Runs the command whose name is the first of `args`; `None` where that is none of these.
@@ -32,6 +35,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
             note(&said);
             ExitCode::from(2)
         }
+        Err(Fault::Told) => ExitCode::FAILURE,
         Err(Fault::Failed(said)) => {
             note(&said);
             ExitCode::FAILURE

@@ -1,7 +1,7 @@
 //! The commands: one table. The help, the completions and the man page are made from it, and a
 //! command is found by it.
 
-use super::{Fault, audit, token};
+use super::{Fault, audit, doctor, token};
 use lexopt::Parser;
 use std::fmt::Write;
 
@@ -116,6 +116,18 @@ pub const COMMANDS: &[Command] = &[
         ],
         takes_settings: false,
         run: Some(audit::run),
+    },
+    Command {
+        name: "doctor",
+        usage: "doctor [--all] [--json] [OPTIONS]",
+        help: "tell what is wrong with a set-up, and what to do about it",
+        words: &[],
+        options: &[
+            switch("all", "settings at their defaults, too"),
+            switch("json", "as one JSON document"),
+        ],
+        takes_settings: true,
+        run: Some(doctor::run),
     },
 ];
 
