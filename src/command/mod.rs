@@ -3,7 +3,10 @@
 //! `table`.
 
 pub mod audit;
+pub mod completions;
 pub mod doctor;
+pub mod man;
+pub mod smoke;
 pub mod table;
 pub mod token;
 mod token_words;
@@ -46,6 +49,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
 /// Tells something beside what was asked for; where nobody can hear it, there is nobody to tell.
 fn note(said: &str) {
     let _ = writeln!(std::io::stderr(), "modeltap: {said}");
+}
+
+/// Prints what was asked for; a reader that wants no more, such as `head`, is no fault.
+fn shown(text: &str) -> Result<(), Fault> {
+    match print(text) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Fault::Failed(format!("standard output cannot be written: {e}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints what was asked for.

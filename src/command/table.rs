@@ -1,7 +1,7 @@
 //! The commands: one table. The help, the completions and the man page are made from it, and a
 //! command is found by it.
 
-use super::{Fault, audit, doctor, token};
+use super::{Fault, audit, completions, doctor, man, smoke, token};
 use lexopt::Parser;
 use std::fmt::Write;
 
@@ -128,6 +128,40 @@ pub const COMMANDS: &[Command] = &[
         ],
         takes_settings: true,
         run: Some(doctor::run),
+    },
+    Command {
+        name: "smoke",
+        usage: "smoke [URL] [--key KEY] [--model NAME] [--timeout TIME] [--json]",
+        help: "ask every route of a running bridge, and tell what came and how fast",
+        words: &[],
+        options: &[
+            option("key", "KEY", "the key or token to ask with"),
+            option("model", "NAME", "the model to ask for"),
+            option("timeout", "TIME", "the longest that one request may take"),
+            option("host", "ADDRESS", "where the bridge listens"),
+            option("port", "PORT", "where the bridge listens"),
+            switch("json", "as one JSON document"),
+        ],
+        takes_settings: false,
+        run: Some(smoke::run),
+    },
+    Command {
+        name: "completions",
+        usage: "completions bash|zsh|fish|powershell",
+        help: "print what a shell needs to complete all this",
+        words: completions::SHELLS,
+        options: &[],
+        takes_settings: false,
+        run: Some(completions::run),
+    },
+    Command {
+        name: "man",
+        usage: "man",
+        help: "print the manual page",
+        words: &[],
+        options: &[],
+        takes_settings: false,
+        run: Some(man::run),
     },
 ];
 

@@ -21,7 +21,7 @@ pub use sources::{Given, Source, given};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
-pub use table::{SETTINGS, Setting, choices};
+pub use table::{SETTINGS, Setting, choices, time};
 
 /// When stderr is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

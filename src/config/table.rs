@@ -402,7 +402,10 @@ fn one_of<T: Copy>(text: &str, known: &[(&str, T)]) -> Result<T, String> {
 }
 
 /// Seconds, or a number with its unit.
-fn time(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+///
+/// # Errors
+/// What is allowed.
+pub fn time(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let time = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
         Err(_) => humantime::parse_duration(text).ok(),

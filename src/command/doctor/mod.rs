@@ -11,7 +11,7 @@ mod port;
 mod program;
 mod settings;
 
-use super::{Fault, print, setting};
+use super::{Fault, setting, shown};
 use crate::config::{self, Color, Config};
 use crate::last_host::{self, Facts};
 use finding::{Finding, Report};
@@ -70,16 +70,6 @@ pub fn run(mut args: Parser) -> Result<(), Fault> {
     match report.problems() {
         0 => Ok(()),
         _ => Err(Fault::Told),
-    }
-}
-
-/// Prints; a reader that wants no more, such as `head`, is no fault.
-fn shown(text: &str) -> Result<(), Fault> {
-    match print(text) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Fault::Failed(format!("standard output cannot be written: {e}")))
-        }
-        _ => Ok(()),
     }
 }
 
