@@ -17,6 +17,7 @@
 //! ```
 
 pub mod access;
+pub mod allocator;
 pub mod api;
 pub mod bridge;
 pub mod chat;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use lexopt::{Arg, Parser, ValueExt};
-use modeltap::{bridge, command, config, demo};
+use modeltap::{allocator, bridge, command, config, demo};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -25,7 +25,10 @@ fn main() -> ExitCode {
         return code;
     }
     let done = match parse() {
-        Ok(Some((Command::Serve, config))) => bridge::serve(config).map_err(|e| e.to_string()),
+        Ok(Some((Command::Serve, config))) => {
+            allocator::settle();
+            bridge::serve(config).map_err(|e| e.to_string())
+        }
         Ok(Some((Command::Demo(options), config))) => demo::run(&options, &config),
         Ok(None) => Ok(()),
         Err(fault) => {

@@ -10,7 +10,7 @@ mod told;
 mod waiting;
 
 use crate::access::Access;
-use crate::access::limits::Barred;
+use crate::access::gate::Barred;
 use crate::access::refused::Refused;
 use crate::api::error::ApiError;
 use crate::api::{Context, Encoder, Endpoint, Parsed};
