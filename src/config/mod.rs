@@ -373,6 +373,18 @@ mod tests {
     }
 
     #[test]
+    fn each_value_that_shells_offer_is_taken() {
+        for setting in SETTINGS {
+            for value in choices(setting.flag) {
+                let flags = [(setting.flag.to_owned(), value.to_owned())];
+                let (_, faults) = read_all(&flags, |_| None);
+                let fault = faults.into_iter().find(|fault| fault.source.is_some());
+                assert!(fault.is_none(), "--{} {value}", setting.flag);
+            }
+        }
+    }
+
+    #[test]
     fn the_typewriter_is_off_unless_set() {
         assert_eq!(read_env(&[]).unwrap().pacing(), None);
         assert_eq!(read_env(&[("BRIDGE_STREAM_EMIT_CHUNK_SIZE", "0")]).unwrap().pacing(), None);

@@ -97,7 +97,11 @@ impl Peer for ToolBox {
     fn call(&self, call: Call) -> Answer {
         let arguments = &call.arguments;
         Answer::Done(match call.name {
-            "http_server_start" => self.start(arguments),
+            "http_server_start" => {
+                let started = self.start(arguments);
+                self.note_way();
+                started
+            }
             "http_server_stop" => {
                 let said = "the HTTP server was stopped by the tool http_server_stop";
                 self.control.stop(&Failure::new(FailureKind::Stopped, said));
@@ -162,9 +166,13 @@ impl ToolBox {
         self.last_host.goes(way, self.control.status().listen_url);
     }
 
-    /// An open call may be another way.
+    /// An open call may be another way. It is called at each round of such a call, so that what is
+    /// known already must cost nothing.
     fn then_noted(&self, answer: Answer) -> Answer {
-        self.note_way();
+        let is_known = self.hosts.choose().is_ok_and(|way| self.last_host.knows_way(way.name()));
+        if !is_known {
+            self.note_way();
+        }
         answer
     }
 
