@@ -186,6 +186,19 @@ fn tokens_that_others_can_read_are_a_warning() {
         "{line}"
     );
     assert_eq!(told.code, Some(0));
+    // The same of the audit file, and of a folder where anybody may put another in its place.
+    std::fs::set_permissions(place.0.path(), PermissionsExt::from_mode(0o600)).unwrap();
+    let (folder, audit) = (place.file("open"), place.file("open/audit.jsonl"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(&audit, "").unwrap();
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o777)).unwrap();
+    let told = place.doctor(&["--audit", &audit], &[]);
+    let warnings: Vec<&str> =
+        told.text.lines().filter(|line| line.starts_with("warning")).collect();
+    assert!(warnings[0].contains(&format!("chmod go-w {folder}")), "{}", told.text);
+    std::fs::set_permissions(&audit, PermissionsExt::from_mode(0o644)).unwrap();
+    let told = place.doctor(&["--audit", &audit], &[]);
+    assert!(told.text.contains(&format!("chmod 600 {audit}")), "{}", told.text);
 }
 
 #[test]
@@ -198,6 +211,9 @@ fn that_no_host_has_ever_connected_is_named() {
     bridge.close_stdin();
     bridge.wait();
     assert_eq!(place.doctor(&[], &[]).text, told.text);
+    // With an endpoint to forward to there is a model all the same.
+    let told = place.doctor(&["--forward", "http://127.0.0.1:9/v1"], &[]);
+    assert!(told.line("warning", "host").contains("register modeltap"), "{}", told.text);
     // Where nothing is written, nothing is known.
     let told = place.doctor(&["--state", "none"], &[]);
     assert!(told.line("warning", "state").contains("MODELTAP_STATE"), "{}", told.text);

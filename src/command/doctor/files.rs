@@ -52,6 +52,13 @@ pub fn check(patient: &Patient, state: Option<&str>) -> (Vec<Finding>, Newest) {
             )
         }));
     }
+    if let Some(path) = &config.tokens {
+        findings.extend(open_folder("tokens", path));
+    }
+    if let Some(path) = &config.audit.file {
+        findings.extend(open_folder("audit", path));
+        findings.extend(open_file("audit", path));
+    }
     findings.extend(self::state(patient, state));
     if let (Some(last), Some(path)) = (&patient.last, &config.state) {
         note(humantime::parse_rfc3339(&last.time).ok(), path);
@@ -150,6 +157,51 @@ fn audit(path: &Path, note: &mut dyn FnMut(Option<SystemTime>, &Path)) -> Findin
         ),
     };
     finding.with(shown)
+}
+
+/// A folder in which other users can put another file in the place of ours.
+#[cfg(unix)]
+fn open_folder(check: &str, path: &Path) -> Option<Finding> {
+    use std::os::unix::fs::PermissionsExt;
+    const STICKY: u32 = 0o1000;
+    let real = SharedFile::new(path.to_owned()).path();
+    let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+    let mode = std::fs::metadata(folder).ok()?.permissions().mode();
+    let shown = folder.display();
+    (mode & 0o022 != 0 && mode & STICKY == 0).then(|| {
+        Finding::warning(
+            check,
+            format!("other users of this machine can replace files in {shown}"),
+            format!("close it with chmod go-w {shown}"),
+        )
+    })
+}
+
+/// A file that others can read. Of the tokens this is told where they are read.
+#[cfg(unix)]
+fn open_file(check: &str, path: &Path) -> Option<Finding> {
+    use std::os::unix::fs::PermissionsExt;
+    let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let shown = path.display();
+    (found.permissions().mode() & 0o077 != 0).then(|| {
+        Finding::warning(
+            check,
+            format!(
+                "{shown} is open to other users of this machine, and may hold what clients asked"
+            ),
+            format!("close it with chmod 600 {shown}"),
+        )
+    })
+}
+
+#[cfg(not(unix))]
+fn open_folder(_: &str, _: &Path) -> Option<Finding> {
+    None
+}
+
+#[cfg(not(unix))]
+fn open_file(_: &str, _: &Path) -> Option<Finding> {
+    None
 }
 
 /// The file that tells of the last host.

@@ -7,19 +7,22 @@ use super::program;
 use crate::last_host::{Consent, Facts};
 use crate::mcp::session::Era;
 
+const NOBODY: &str = "no MCP host has ever connected";
+const REGISTER: &str = "register modeltap as an MCP server in your host and let the host start it, as the \
+    README shows; modeltap demo shows it working without one";
+
 /// What is said of the last host. `is_unreadable`: what is known of it could not be read, which is told
 /// elsewhere.
 pub fn check(patient: &Patient, is_unreadable: bool) -> Vec<Finding> {
     let Some(last) = &patient.last else {
         // Where nothing is written, nothing can be missed.
-        return match patient.config.state.is_some() && !is_unreadable {
-            true => vec![Finding::problem(
-                "host",
-                "no MCP host has ever connected",
-                "register modeltap as an MCP server in your host and let the host start it, as the README \
-                 shows; modeltap demo shows it working without one",
-            )],
-            false => Vec::new(),
+        let is_known = patient.config.state.is_some() && !is_unreadable;
+        let has_forward = patient.config.forward.url.is_some();
+        return match (is_known, has_forward) {
+            (false, _) => Vec::new(),
+            (true, false) => vec![Finding::problem("host", NOBODY, REGISTER)],
+            // There is a model all the same.
+            (true, true) => vec![Finding::warning("host", NOBODY, REGISTER)],
         };
     };
     let mut findings = vec![who(last)];
