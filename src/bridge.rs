@@ -18,6 +18,7 @@ use crate::host::rounds::{self, Rounds};
 use crate::host::sampling::Sampling;
 use crate::host::turns::Turns;
 use crate::http::Server;
+use crate::last_host::{Facts, LastHost};
 use crate::mcp::modern::Subscriptions;
 use crate::mcp::outbox::{Outbox, Report};
 use crate::mcp::server;
@@ -39,7 +40,12 @@ use std::time::{Duration, Instant};
 /// Large enough that a megabyte from the host costs few system calls.
 const INPUT: usize = 64 * 1024;
 /// Descriptors beyond the connections: pipes, listeners, a spare.
-const DESCRIPTORS: u64 = 128;
+pub const DESCRIPTORS: u64 = 128;
+
+/// How many descriptors so many connections want.
+pub fn descriptors_for(connections: usize) -> u64 {
+    connections as u64 * Server::DESCRIPTORS + DESCRIPTORS
+}
 
 /// Serves MCP on standard input and output, and HTTP, until the input ends or a signal comes.
 ///
@@ -59,8 +65,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
              see it work here: modeltap demo. For help: modeltap --help",
         );
     }
-    let connections = config.limits.connections as u64;
-    raise_descriptors(connections * Server::DESCRIPTORS + DESCRIPTORS, &log);
+    raise_descriptors(descriptors_for(config.limits.connections), &log);
 
     let report: Report = {
         let log = log.clone();
@@ -71,9 +76,18 @@ pub fn serve(mut config: Config) -> io::Result<()> {
     let session = Session::default();
     let hooks = Hooks::new(exchange.clone(), outbox.clone(), config.warm_up);
     let pacing = config.pacing();
+    let last_host = LastHost::start(
+        config.state,
+        Facts {
+            in_claude_code: config.in_claude_code,
+            hindrances: config.hindrances,
+            ..Facts::default()
+        },
+        report.clone(),
+    )?;
     let turns = Turns::new(exchange.clone(), config.sampling_concurrency, config.consent_hold);
     let offers = Offers::new(exchange.clone(), config.preferences.clone());
-    let replies = Replies::new(exchange.clone());
+    let replies = Replies::new(exchange.clone(), last_host.clone());
     let (lease, wait) = (config.lease, config.pull_wait);
     let hosts = Arc::new(Hosts {
         session: session.clone(),
@@ -85,6 +99,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
             outbox.clone(),
             report.clone(),
             rounds::Limits { most: config.round_requests, wait, lease },
+            last_host.clone(),
         ),
         sampling: Sampling::new(
             exchange.clone(),
@@ -93,6 +108,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
             config.preferences,
             hooks,
             turns,
+            last_host.clone(),
         ),
         pull: Pull::new(exchange.clone(), offers.clone(), outbox.clone(), wait, lease),
         channel: Channel::new(exchange.clone(), outbox.clone(), offers, replies, lease),
@@ -147,6 +163,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
         outbox: outbox.clone(),
         tokens,
         audit,
+        last_host: last_host.clone(),
         log: log.clone(),
     };
     stop.on_signal()?;
@@ -159,7 +176,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
             log.report(&format!("waiting for the port: {reason}"));
         }
     }
-    let peer = ToolBox { hosts, control, routes, access, exchange, ring, started };
+    let peer = ToolBox { hosts, control, routes, access, exchange, ring, last_host, started };
     let server = server::Server {
         session,
         outbox,
@@ -184,6 +201,7 @@ struct Stop {
     outbox: Outbox,
     tokens: Arc<Tokens>,
     audit: Audit,
+    last_host: LastHost,
     log: Log,
 }
 
@@ -198,6 +216,7 @@ impl Stop {
         self.control.stop(&Failure::new(FailureKind::Unavailable, why));
         self.tokens.close(Duration::from_millis(300));
         self.audit.close(Duration::from_millis(500));
+        self.last_host.close(Duration::from_millis(300));
         self.log.flush(Duration::from_millis(300));
         std::process::exit(0)
     }

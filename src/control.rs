@@ -135,8 +135,8 @@ impl Control {
 }
 
 /// Who can reach what listens at a host.
-#[derive(PartialEq, Eq)]
-enum Reach {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
     /// This machine only.
     Loopback,
     /// Other machines.
@@ -145,7 +145,8 @@ enum Reach {
     Unknown,
 }
 
-fn reach(host: &str) -> Reach {
+/// Who can reach what listens at `host`, an address or a name.
+pub fn reach(host: &str) -> Reach {
     match (host.trim_matches(['[', ']']), 0).to_socket_addrs() {
         Err(_) => Reach::Unknown,
         Ok(mut addresses) => match addresses.all(|a| a.ip().to_canonical().is_loopback()) {

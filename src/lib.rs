@@ -29,6 +29,7 @@ pub mod demo;
 pub mod exchange;
 pub mod host;
 pub mod http;
+pub mod last_host;
 pub mod mailbox;
 pub mod mcp;
 pub mod memory;

@@ -224,6 +224,9 @@ pub const SETTINGS: &[Setting] = &[
     Setting { flag: "audit-keep", value: "N", default: "10",
         env: &[("MODELTAP_AUDIT_KEEP", |c, v| set(&mut c.audit.keep, whole(v, 0, 1 << 20)))],
         help: "full audit files that are kept; 0 keeps all" },
+    Setting { flag: "state", value: "FILE", default: "~/.local/state/modeltap/last-host.json",
+        env: &[("MODELTAP_STATE", |c, v| set(&mut c.state, file(v)))],
+        help: "what the last host declared, written for modeltap doctor, below $XDG_STATE_HOME where that is set, on Windows below %LOCALAPPDATA%; none writes nothing" },
 ];
 
 const TEN: Duration = Duration::from_secs(10);
@@ -240,6 +243,22 @@ const LEVELS: &[(&str, Level)] =
     &[("full", Level::Full), ("brief", Level::Brief), ("off", Level::Off)];
 const COLORS: &[(&str, Color)] =
     &[("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
+
+/// The values that a setting takes, where these are few.
+pub fn choices(flag: &str) -> Vec<&'static str> {
+    fn names<T>(known: &[(&'static str, T)]) -> Vec<&'static str> {
+        known.iter().map(|(name, _)| *name).collect()
+    }
+    match flag {
+        "backend" => names(BACKENDS),
+        "era" => names(ERAS),
+        "log" => names(LEVELS),
+        "color" => names(COLORS),
+        "audit-body" => names(POLICIES),
+        "http-auto-start" | "consent-hold" => vec!["1", "0"],
+        _ => Vec::new(),
+    }
+}
 
 fn host(config: &mut Config, value: &str) -> Result<(), String> {
     config.host = value.to_owned();
@@ -383,7 +402,10 @@ fn one_of<T: Copy>(text: &str, known: &[(&str, T)]) -> Result<T, String> {
 }
 
 /// Seconds, or a number with its unit.
-fn time(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+///
+/// # Errors
+/// What is allowed.
+pub fn time(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let time = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
         Err(_) => humantime::parse_duration(text).ok(),

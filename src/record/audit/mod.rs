@@ -20,7 +20,7 @@ mod writer;
 
 use crate::mcp::outbox::Report;
 use entry::{Fields, Rx, Tx};
-pub use file::is_in_use;
+pub use file::{is_in_use, look};
 use queue::Queue;
 use regex_lite::Regex;
 use std::io;
