@@ -133,8 +133,12 @@ class Cluster(unittest.TestCase):
         return status == 503 and text
 
     def dies(self, bridge):
-        self.asked.when_all_are_begun(bridge.process.kill)
-        bridge.process.wait()
+        def dead():
+            bridge.process.kill()
+            # Until then its sockets are open.
+            bridge.process.wait()
+
+        self.asked.when_all_are_begun(dead)
 
     def accounts(self, killed):
         """Each request was asked of one host, and answered, but for those that the killed one had."""
