@@ -86,6 +86,8 @@ class Cluster(unittest.TestCase):
         self.goes_to_the_one_with_the_fewest()
         self.is_revoked_everywhere()
         self.drains(b)
+        # Longer than nginx leaves out what has failed: it tries an address where nobody listens.
+        self.clients.stopping.wait(3)
         b = self.hosts[1] = self.bridge("b2", DELAY, b.port)
         self.spends(0.2)
         self.assertTrue(self.asked_of("b2"), "a bridge that comes back gets nothing")
