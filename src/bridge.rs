@@ -27,6 +27,7 @@ use crate::record::Records;
 use crate::record::audit::Audit;
 use crate::record::events::Ring;
 use crate::record::log::Log;
+use crate::record::metrics::Metrics;
 use crate::relay::Relay;
 use crate::routes::Routes;
 use crate::store::Store;
@@ -130,7 +131,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
     ));
     let audit = Audit::start(config.audit, report.clone())?;
     let relay = Arc::new(Relay {
-        records: Records { audit: audit.clone() },
+        records: Records { audit: audit.clone(), metrics: Metrics::new(&config.names.listed) },
         access: access.clone(),
         places: Places::new(config.in_flight),
         exchange: exchange.clone(),
@@ -166,7 +167,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
         last_host: last_host.clone(),
         log: log.clone(),
     };
-    stop.on_signal()?;
+    stop.on_signal(config.drain)?;
     if config.auto_start {
         match control.start(routes.clone(), None, None) {
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => log.report(&e.to_string()),
@@ -191,6 +192,10 @@ pub fn serve(mut config: Config) -> io::Result<()> {
     }
     stop.now("the MCP host has gone")
 }
+
+/// Why the process ends where a signal says so.
+#[cfg(unix)]
+const TOLD: &str = "the bridge was told to stop";
 
 /// The end of the process: HTTP stops, everybody who waits is told, and all is written.
 #[derive(Clone)]
@@ -222,21 +227,46 @@ impl Stop {
     }
 
     #[cfg(unix)]
-    fn on_signal(&self) -> io::Result<()> {
+    fn on_signal(&self, drain: Duration) -> io::Result<()> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let stop = self.clone();
         let wait = move || {
-            if signals.forever().next().is_some() {
-                stop.now("the bridge was told to stop");
+            let mut signals = signals.forever();
+            if signals.next() == Some(SIGTERM) && stop.begins_to_drain(drain) {
+                // Whoever asks again does not want to wait.
+                signals.next();
             }
+            stop.now(TOLD);
         };
         std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
     }
 
+    /// Lets HTTP empty for `most` at most, on a thread that then ends the process; whether there is
+    /// anything to wait for.
+    #[cfg(unix)]
+    fn begins_to_drain(&self, most: Duration) -> bool {
+        if most.is_zero() {
+            return false;
+        }
+        if self.control.connections() > 0 {
+            let most = humantime::format_duration(most);
+            self.log.report(&format!(
+                "told to end: what is under way has {most} (MODELTAP_DRAIN); a second SIGTERM ends \
+                 at once"
+            ));
+        }
+        let stop = self.clone();
+        let drain = move || {
+            stop.control.drain(most);
+            stop.now(TOLD)
+        };
+        std::thread::Builder::new().name("drain".into()).spawn(drain).is_ok()
+    }
+
     /// Elsewhere the end of standard input is the order to stop, and Ctrl-C ends the process.
     #[cfg(not(unix))]
-    fn on_signal(&self) -> io::Result<()> {
+    fn on_signal(&self, _: Duration) -> io::Result<()> {
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use crate::http::{Limits, Server, Service};
 use serde_json::{Value, json};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ pub struct Control {
     exchange: Exchange,
     access: Arc<Access>,
     limits: Limits,
+    draining: AtomicBool,
     state: Mutex<Running>,
 }
 
@@ -57,7 +59,7 @@ impl Control {
         port: u16,
     ) -> Self {
         let state = Mutex::new(Running { host, port, server: None, refused: None });
-        Control { exchange, access, limits, state }
+        Control { exchange, access, limits, draining: AtomicBool::new(false), state }
     }
 
     fn state(&self) -> MutexGuard<'_, Running> {
@@ -97,6 +99,24 @@ impl Control {
         state.refused = None;
         state.server = Some(Server::start(&state.host, state.port, self.limits.clone(), service)?);
         Ok(true)
+    }
+
+    /// Lets it empty before the end of the process, for `most` at most, and says so to whoever asks
+    /// whether it is ready: half of that time all is served as before, then what comes is refused.
+    /// Returns at once where nobody is connected.
+    pub fn drain(&self, most: Duration) {
+        self.draining.store(true, Ordering::SeqCst);
+        // Not while the state is locked: it can be stopped meanwhile.
+        let drain = self.state().server.as_ref().map(Server::drain);
+        if let Some(drain) = drain {
+            let now = Instant::now();
+            drain.run(now + most / 2, now + most);
+        }
+    }
+
+    /// Whether it empties before the end of the process.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
     }
 
     /// Stops it; whoever waits for an answer gets `failure`. `false` when it did not run.

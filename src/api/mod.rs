@@ -117,12 +117,14 @@ pub enum Route<'a> {
     Health,
     /// `GET /ready`: is there a model behind it?
     Ready,
+    /// `GET /metrics`: figures for Prometheus
+    Metrics,
     /// `GET /openapi.json`: what is all this?
     OpenApi,
 }
 
 /// The routes as people write them, in the order of [`Route`].
-pub const ROUTES: [&str; 14] = [
+pub const ROUTES: [&str; 15] = [
     "POST /v1/chat/completions",
     "POST /v1/messages",
     "POST /v1/messages/count_tokens",
@@ -136,6 +138,7 @@ pub const ROUTES: [&str; 14] = [
     "GET /api/hello",
     "GET /health",
     "GET /ready",
+    "GET /metrics",
     "GET /openapi.json",
 ];
 
@@ -158,6 +161,7 @@ impl<'a> Route<'a> {
             "/api/hello" => Route::Hello,
             "/health" => Route::Health,
             "/ready" => Route::Ready,
+            "/metrics" => Route::Metrics,
             "/openapi.json" => Route::OpenApi,
             _ => match path.strip_prefix("/v1/models/") {
                 Some(id) if !id.is_empty() => Route::Model(id),
@@ -192,6 +196,7 @@ impl<'a> Route<'a> {
             Route::Hello => "/api/hello",
             Route::Health => "/health",
             Route::Ready => "/ready",
+            Route::Metrics => "/metrics",
             Route::OpenApi => "/openapi.json",
         }
     }

@@ -1,18 +1,22 @@
-//! What happened: lines on stderr, the ring of recent events, the audit file, and whoever else is told
-//! of each request. Nothing here makes a request wait.
+//! What happened: lines on stderr, the ring of recent events, the audit file, the figures, and whoever
+//! else is told of each request. Nothing here makes a request wait.
 
 pub mod address;
 pub mod audit;
 pub mod events;
 pub mod log;
+pub mod metrics;
 
 use audit::Audit;
 use audit::entry::{Rx, Tx};
+use metrics::Metrics;
 
 /// Those who are told of each request and of how it was answered.
 pub struct Records {
     /// The audit file.
     pub audit: Audit,
+    /// The figures.
+    pub metrics: Metrics,
 }
 
 impl Records {
@@ -25,6 +29,7 @@ impl Records {
 
     /// Tells how a request was answered.
     pub fn tx(&self, tx: &Tx) {
+        self.metrics.tx(tx);
         if self.audit.is_on() && !tx.asked.is_probe {
             self.audit.tx(tx);
         }

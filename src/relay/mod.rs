@@ -264,6 +264,7 @@ impl<'a> Trip<'a> {
             prompt: 0,
             host_model: None,
             begun: None,
+            first_piece: None,
         }
     }
 

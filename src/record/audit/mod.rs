@@ -157,6 +157,11 @@ impl Audit {
         self.queue.as_ref().is_some_and(|queue| queue.is_failing())
     }
 
+    /// How many records were taken, and how many were lost for want of room; `None` without a file.
+    pub fn counts(&self) -> Option<(u64, u64)> {
+        self.queue.as_ref().map(|queue| queue.counts())
+    }
+
     /// Whether a request must be refused now: the file cannot be written, and it was said to be
     /// required.
     pub fn refuses(&self) -> bool {
