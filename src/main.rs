@@ -15,6 +15,8 @@ Usage: modeltap [serve] [OPTIONS]    speak MCP on stdin and stdout, and serve HT
                                      let others ask, each with a token and limits of its own (token --help)
        modeltap audit verify|show|stats [FILE]
                                      read what was asked and answered, and prove it (audit --help)
+       modeltap snippet NAME [--install|--remove] | --list
+                                     ready settings for a host or a client, with this path and port (snippet --help)
        modeltap --help | --version
 
 Options, with the names they have in the environment and their [default]; a flag goes before the

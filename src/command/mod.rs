@@ -2,6 +2,7 @@
 //! for goes to standard output, all words around it to standard error.
 
 pub mod audit;
+pub mod snippet;
 pub mod token;
 mod token_words;
 
@@ -23,6 +24,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut args = args.into_iter();
     let done = match args.next()?.to_str()? {
         "audit" => audit::run(lexopt::Parser::from_args(args)),
+        "snippet" => snippet::run(lexopt::Parser::from_args(args)),
         "token" => token::run(lexopt::Parser::from_args(args)),
         _ => return None,
     };
