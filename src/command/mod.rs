@@ -7,6 +7,7 @@ pub mod completions;
 pub mod doctor;
 pub mod man;
 pub mod smoke;
+pub mod snippet;
 pub mod table;
 pub mod token;
 mod token_words;

@@ -1,7 +1,7 @@
 //! The commands: one table. The help, the completions and the man page are made from it, and a
 //! command is found by it.
 
-use super::{Fault, audit, completions, doctor, man, smoke, token};
+use super::{Fault, audit, completions, doctor, man, smoke, snippet, token};
 use lexopt::Parser;
 use std::fmt::Write;
 
@@ -144,6 +144,23 @@ pub const COMMANDS: &[Command] = &[
         ],
         takes_settings: false,
         run: Some(smoke::run),
+    },
+    Command {
+        name: "snippet",
+        usage: "snippet NAME [--install|--remove] | --list",
+        help: "ready settings for a host or a client, with this path and port (snippet --help)",
+        words: &snippet::NAMES,
+        options: &[
+            switch("list", "all names, and their files"),
+            switch("install", "put it where that host or client keeps it"),
+            switch("remove", "take it out again"),
+            switch("project", "the project's file instead of the user's own"),
+            option("file", "PATH", "another file"),
+            switch("yes", "do not ask"),
+            switch("force", "replace, or take out, also what is not of modeltap"),
+        ],
+        takes_settings: true,
+        run: Some(snippet::run),
     },
     Command {
         name: "completions",
