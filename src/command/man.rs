@@ -116,6 +116,10 @@ fn page() -> String {
         };
         let help = format!("{}.{settings}", command.help);
         let _ = writeln!(page, ".SS {}\n{}", plain(command.name), plain(&help));
+        // The usage names them where they are few.
+        if !command.words.iter().all(|word| command.usage.contains(word)) {
+            let _ = writeln!(page, "NAME is one of {}.", plain(&command.words.join(", ")));
+        }
         options(&mut page, command.options);
     }
     page.push_str(
