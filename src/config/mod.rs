@@ -77,6 +77,7 @@ pub struct Config {
     pub responses_age: Duration,
     pub access: access::Settings,
     pub health_verbose: bool,
+    pub dashboard: bool,
     pub audit: audit::Settings,
     /// Claude Code says so of the processes that it starts.
     pub in_claude_code: bool,
@@ -133,6 +134,7 @@ impl Default for Config {
             responses_age: Duration::from_secs(60 * 60),
             access: access::Settings::default(),
             health_verbose: false,
+            dashboard: true,
             audit: audit::Settings::default(),
             in_claude_code: false,
             chunk: None,

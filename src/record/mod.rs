@@ -1,18 +1,23 @@
-//! What happened: lines on stderr, the ring of recent events, the audit file, and whoever else is told
-//! of each request. Nothing here makes a request wait.
+//! What happened: lines on stderr, the ring of recent events, the audit file, and what the page shows of
+//! each request. Nothing here makes a request wait.
 
 pub mod address;
 pub mod audit;
 pub mod events;
+pub mod live;
 pub mod log;
 
 use audit::Audit;
 use audit::entry::{Rx, Tx};
+use live::Live;
+use std::sync::Arc;
 
 /// Those who are told of each request and of how it was answered.
 pub struct Records {
     /// The audit file.
     pub audit: Audit,
+    /// What the page shows, unless it is switched off.
+    pub live: Option<Arc<Live>>,
 }
 
 impl Records {
@@ -21,6 +26,11 @@ impl Records {
         if self.audit.is_on() && !rx.asked.is_probe {
             self.audit.rx(rx);
         }
+        if let Some(live) = &self.live
+            && !rx.asked.is_probe
+        {
+            live.rx(rx);
+        }
     }
 
     /// Tells how a request was answered.
@@ -28,10 +38,15 @@ impl Records {
         if self.audit.is_on() && !tx.asked.is_probe {
             self.audit.tx(tx);
         }
+        if let Some(live) = &self.live
+            && !tx.asked.is_probe
+        {
+            live.tx(tx);
+        }
     }
 
     /// Whether the text of an answer is of use to any of them.
     pub fn want_text(&self) -> bool {
-        self.audit.is_on()
+        self.audit.is_on() || self.live.as_ref().is_some_and(|live| live.is_watched())
     }
 }
