@@ -2,7 +2,7 @@
 //! process the two steps that a record goes by, redaction and the way into the queue.
 
 use super::latency::{self, SMALL};
-use super::{Bench, Stage, pinned, records};
+use super::{Bench, Stage, median_of, pinned, records};
 use crate::dialect::Dialect;
 use crate::load::{self, Until};
 use crate::results::{Case, MODELTAP};
@@ -15,7 +15,7 @@ use modeltap::record::audit::{Audit, Settings};
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What the bridge without the file is called beside the one with it.
 const WITHOUT: &str = "without audit";
@@ -123,19 +123,6 @@ fn redaction(bench: &mut Bench) {
             bench.results.add(("audit", &case), ("redaction", "ns/kB"), MODELTAP, each);
         }
     }
-}
-
-/// The median of how many nanoseconds each of so many times takes, which others on the machine do not
-/// change much.
-fn median_of(times: usize, mut work: impl FnMut()) -> Option<f64> {
-    let timed = |_| {
-        let start = Instant::now();
-        work();
-        start.elapsed().as_nanos()
-    };
-    let mut nanos: Vec<_> = (0..times).map(timed).collect();
-    nanos.sort_unstable();
-    percentile(&nanos, 0.5).map(|nanos| nanos as f64)
 }
 
 /// What a request itself has to do for both of its records. They are few enough at a time to find

@@ -112,9 +112,9 @@ impl Offers {
         self.line().remove(|offer| offer.id == id).is_some()
     }
 
-    /// Whether it waits to be fetched.
-    pub fn has(&self, id: CallId) -> bool {
-        self.line().has(|offer| offer.id == id)
+    /// Whether it waits to be fetched, and no host was told of it.
+    pub fn waits(&self, id: CallId) -> bool {
+        self.line().has(|offer| offer.id == id && !offer.announced)
     }
 
     /// How many wait to be fetched.

@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 pub const PAGES: usize = 100;
 /// How often something is told.
 const TICK: Duration = Duration::from_millis(250);
+/// How often where so much happens that more than this many exchanges came in between: nobody can follow
+/// that, and it should not cost those who ask.
+const SLOW: Duration = Duration::from_secs(1);
+const MANY: u64 = 40;
 /// How long the thread goes on without a page, so that nothing is lost when one is loaded again.
 const LINGER: Duration = Duration::from_secs(10);
 /// How many pieces may wait for a page.
@@ -129,7 +133,8 @@ impl Feed {
                 None => true,
             });
             // Nothing tells what changes elsewhere, so it is looked at now and then.
-            let until = Instant::now() + TICK;
+            let is_busy = news.is_some_and(|(_, weight)| weight > MANY);
+            let until = Instant::now() + if is_busy { SLOW } else { TICK };
             while let Some(left) = until.checked_duration_since(Instant::now()) {
                 let waited = self.0.1.wait_timeout(pages, left);
                 pages = waited.unwrap_or_else(PoisonError::into_inner).0;

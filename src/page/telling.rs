@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// How many requests in flight are told apart.
-const OPEN: usize = 100;
+const OPEN: usize = 50;
 /// How many exchanges are told at once; of more only the number is told, since nobody could read them.
 const AT_ONCE: usize = 40;
 
@@ -92,7 +92,7 @@ pub fn states(relay: &Relay, open: &[Arc<Entry>]) -> Vec<(&'static str, &'static
     let state = |(entry, far): (&Arc<Entry>, Option<(&'static str, bool)>)| match far {
         _ if entry.at_limit => ("limit", ""),
         Some((way, true)) => ("streaming", way),
-        Some((way, _)) if way.is_empty() || relay.hosts.offers.has(entry.id) => ("waiting", ""),
+        Some((way, _)) if way.is_empty() || relay.hosts.offers.waits(entry.id) => ("waiting", ""),
         Some((way, _)) => ("asked", way),
         // It is on its way in or out, or is being asked anew.
         None => ("asked", ""),

@@ -3,27 +3,25 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { after } from 'node:test';
 import puppeteer from 'puppeteer-core';
 import { PATIENCE } from './host.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** Starts the browser, and ends it with the test. */
-export async function browse(t) {
-  const browser = await puppeteer.launch({
-    executablePath: process.env.CHROMIUM,
-    // As root, which is how CI's machine runs it, it has no sandbox.
-    args: [...(process.getuid?.() === 0 ? ['--no-sandbox'] : []), '--disable-dev-shm-usage', '--no-proxy-server'],
-  });
-  t.after(() => browser.close());
-  return browser;
-}
+/** The browser of all tests. */
+export const browser = await puppeteer.launch({
+  executablePath: process.env.CHROMIUM,
+  // As root, which is how CI's machine runs it, it has no sandbox.
+  args: [...(process.getuid?.() === 0 ? ['--no-sandbox'] : []), '--disable-dev-shm-usage', '--no-proxy-server'],
+});
+after(() => browser.close());
 
 /**
- * Opens a bridge's page in a tab of its own. At the end of the test it must have logged no error but such
+ * Opens a bridge's page in a tab that shares nothing with others. At the end of the test it must have logged no error but such
  * as `expected` matches, and asked nobody but the bridge.
  */
-export async function open(t, browser, url, { width = 1280, height = 900, dark = false, expected = /^$/ } = {}) {
+export async function open(t, url, { width = 1280, height = 900, dark = false, expected = /^$/ } = {}) {
   const context = await browser.createBrowserContext();
   await context.overridePermissions(url, ['clipboard-read', 'clipboard-write', 'clipboard-sanitized-write']);
   const page = await context.newPage();
@@ -43,7 +41,8 @@ export async function open(t, browser, url, { width = 1280, height = 900, dark =
     const to = request.url();
     if (!to.startsWith(`${url}/`) && !to.startsWith('data:')) elsewhere.push(to);
   });
-  t.after(() => {
+  t.after(async () => {
+    await context.close();
     assert.deepEqual(errors.filter((text) => !expected.test(text)), [], 'the console has errors');
     assert.deepEqual(elsewhere, [], 'a request left the origin');
   });

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
-import { browse, faults, open, overflows, shows, texts } from './browser.js';
+import { faults, open, overflows, shows, texts } from './browser.js';
 import { folder, run, start } from './host.js';
 
 /** The rows of the list of exchanges, as texts. */
@@ -25,7 +25,7 @@ async function failed(host, said, message, more) {
 
 /** Opens the page, and waits until it is told how all is. */
 async function watch(t, host, options) {
-  const page = await open(t, await browse(t), host.url, options);
+  const page = await open(t, host.url, options);
   await shows(page, '#link', /^live$/);
   return page;
 }
@@ -80,7 +80,7 @@ test('lists are filtered by token, model, status and id', async (t) => {
   const make = (name, ...words) => run(['token', 'add', name, ...words, '--tokens', tokens]);
   const [ann, bob, boss] = [await make('ann'), await make('bob', '--rate', '1/day'), await make('boss', '--routes', 'admin')];
   const host = await start(t, { env: { MODELTAP_TOKENS: tokens } });
-  const page = await open(t, await browse(t), host.url, { expected: /401/ });
+  const page = await open(t, host.url, { expected: /401/ });
   await page.type('#key', boss);
   await page.keyboard.press('Enter');
   await shows(page, '#link', /^live$/);
@@ -175,7 +175,7 @@ test('what is copied as curl asks the same again', async (t) => {
 test('a key is asked for, kept for the tab alone, and forgotten', async (t) => {
   const key = 'the-key-of-this-test';
   const host = await start(t, { env: { MODELTAP_API_KEY: key } });
-  const page = await open(t, await browse(t), host.url, { expected: /401/ });
+  const page = await open(t, host.url, { expected: /401/ });
   await shows(page, '#ask-title', /asks for a key/);
   await page.type('#key', 'a wrong one');
   await page.keyboard.press('Enter');
@@ -202,7 +202,7 @@ test('a key is asked for, kept for the tab alone, and forgotten', async (t) => {
 
 test('what clients and models write stays text', async (t) => {
   const host = await start(t);
-  const page = await watch(t, host);
+  const page = await watch(t, host, { expected: /requires 'TrustedHTML'/ });
   const bad = '"><img src=x onerror="window.hit=1"><script>window.hit=1</script>';
   await answered(host, bad, bad, { model: bad });
   await failed(host, bad, bad, { model: bad });
@@ -233,7 +233,7 @@ test('without a model it says why and what to do', async (t) => {
 
 test('when the bridge goes it says so, and comes back by itself', async (t) => {
   const first = await start(t);
-  const page = await open(t, await browse(t), first.url, { expected: /Failed to load|ERR_/ });
+  const page = await open(t, first.url, { expected: /Failed to load|ERR_/ });
   await shows(page, '#link', /^live$/);
   const port = new URL(first.url).port;
   await first.stop();
@@ -260,6 +260,7 @@ test('it is fit to be seen and heard by everybody, at every width', async (t) =>
     for (const scheme of ['light', 'dark']) {
       await page.setViewport({ width, height: 900 });
       await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }, { name: 'prefers-reduced-motion', value: 'reduce' }]);
+      await page.evaluate(() => scrollTo(0, 0));
       const shot = (name) => page.screenshot({ path: path.join(process.env.MODELTAP_SHOTS, `${name}-${width}-${scheme}.png`), fullPage: name === 'page' });
       assert.equal(await overflows(page), false, `${width} ${scheme}`);
       assert.deepEqual(await faults(page), [], `${width} ${scheme}`);
