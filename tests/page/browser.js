@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after } from 'node:test';
 import puppeteer from 'puppeteer-core';
-import { PATIENCE } from './host.js';
+import { PATIENCE, atEnd } from './host.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -18,8 +18,8 @@ export const browser = await puppeteer.launch({
 after(() => browser.close());
 
 /**
- * Opens a bridge's page in a tab that shares nothing with others. At the end of the test it must have logged no error but such
- * as `expected` matches, and asked nobody but the bridge.
+ * Opens a bridge's page in a tab that shares nothing with others. At the end of the test it must have
+ * logged no error but such as `expected` matches, and asked nobody but the bridge.
  */
 export async function open(t, url, { width = 1280, height = 900, dark = false, expected = /^$/ } = {}) {
   const context = await browser.createBrowserContext();
@@ -41,7 +41,7 @@ export async function open(t, url, { width = 1280, height = 900, dark = false, e
     const to = request.url();
     if (!to.startsWith(`${url}/`) && !to.startsWith('data:')) elsewhere.push(to);
   });
-  t.after(async () => {
+  atEnd(t, async () => {
     await context.close();
     assert.deepEqual(errors.filter((text) => !expected.test(text)), [], 'the console has errors');
     assert.deepEqual(elsewhere, [], 'a request left the origin');

@@ -11,6 +11,19 @@ export const PATIENCE = 20_000;
 
 const binary = process.env.MODELTAP_BIN;
 
+const ends = new WeakMap();
+
+/** Does `work` at the end of the test; what was begun last ends first. */
+export function atEnd(t, work) {
+  if (!ends.has(t)) {
+    ends.set(t, []);
+    t.after(async () => {
+      for (const end of ends.get(t).reverse()) await end();
+    });
+  }
+  ends.get(t).push(work);
+}
+
 /** Runs the binary with these words to its end; what it prints. */
 export function run(words) {
   return new Promise((good, bad) => {
@@ -25,7 +38,7 @@ export function run(words) {
 /** A folder that is removed with the test. */
 export function folder(t) {
   const made = mkdtempSync(path.join(os.tmpdir(), 'modeltap-page-'));
-  t.after(() => rmSync(made, { recursive: true, force: true }));
+  atEnd(t, () => rmSync(made, { recursive: true, force: true }));
   return made;
 }
 
@@ -45,7 +58,7 @@ export async function start(t, { by = 'sampling', env = {} } = {}) {
     await ended;
     clearTimeout(late);
   };
-  t.after(async () => {
+  atEnd(t, async () => {
     await stop();
     if (stderr) process.stderr.write(stderr);
   });
