@@ -38,13 +38,15 @@ enum Of {
     ShareOfFloor(f64),
     /// At most so much, in the figure's unit.
     Most(f64, &'static str),
+    /// At least so much.
+    Least(f64, &'static str),
 }
 
 const ONE: &[(&str, &str)] = &[("clients", "1 client"), ("cores", "one core")];
 const EIGHT: &[(&str, &str)] = &[("clients", "8 clients"), ("cores", "all cores")];
 const SIXTY_FOUR: &[(&str, &str)] = &[("clients", "64 clients"), ("cores", "all cores")];
 
-const PROMISES: [Promise; 15] = [
+const PROMISES: [Promise; 17] = [
     Promise {
         words: "p50 over the floor, 1 client pinned, whole and streamed, each dialect",
         about: ("latency", "p50", &[ONE]),
@@ -111,6 +113,16 @@ const PROMISES: [Promise; 15] = [
         of: Of::Most(1.15, "×"),
     },
     Promise {
+        words: "throughput with 50 pages open over that with none, 8 and 64 clients",
+        about: ("page", "throughput over that without", &[&[]]),
+        of: Of::Least(0.95, "×"),
+    },
+    Promise {
+        words: "what each request does for the page while nobody looks",
+        about: ("page", "taken down", &[&[]]),
+        of: Of::Most(0.3, "µs"),
+    },
+    Promise {
         words: "p95 of a request's check among 1,000 tokens, each with limits",
         about: ("access", "p95", &[&[("tokens", "1000 tokens")]]),
         of: Of::Most(5.0, "µs"),
@@ -139,10 +151,11 @@ fn check(promise: &Promise, results: &Results) -> Kept {
         Of::OverFloor(most) => (format!("{most} ×"), found.pop()),
         Of::ShareOfFloor(least) => (format!("{least} × or more"), found.into_iter().next()),
         Of::Most(most, unit) => (format!("{most} {unit}"), found.pop()),
+        Of::Least(least, unit) => (format!("{least} {unit} or more"), found.into_iter().next()),
     };
     let is_kept = worst.as_ref().map(|worst| match promise.of {
         Of::OverFloor(most) | Of::Most(most, _) => worst.value <= most,
-        Of::ShareOfFloor(least) => worst.value >= least,
+        Of::ShareOfFloor(least) | Of::Least(least, _) => worst.value >= least,
     });
     Kept { promise: promise.words, limit, worst, is_kept }
 }
@@ -150,7 +163,7 @@ fn check(promise: &Promise, results: &Results) -> Kept {
 fn worst(promise: &Promise, figure: &Figure) -> Option<Worst> {
     let spread = match promise.of {
         Of::OverFloor(_) | Of::ShareOfFloor(_) => figure.ratio(MODELTAP)?,
-        Of::Most(..) => figure.spread(MODELTAP)?,
+        Of::Most(..) | Of::Least(..) => figure.spread(MODELTAP)?,
     };
     let case = results::words(&figure.case);
     Some(Worst { value: spread.median, low: spread.low, high: spread.high, case })

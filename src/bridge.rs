@@ -23,9 +23,12 @@ use crate::mcp::modern::Subscriptions;
 use crate::mcp::outbox::{Outbox, Report};
 use crate::mcp::server;
 use crate::mcp::session::Session;
+use crate::page::Page;
+use crate::page::feed::Feed;
 use crate::record::Records;
 use crate::record::audit::Audit;
 use crate::record::events::Ring;
+use crate::record::live::Live;
 use crate::record::log::Log;
 use crate::record::metrics::Metrics;
 use crate::relay::Relay;
@@ -122,16 +125,24 @@ pub fn serve(mut config: Config) -> io::Result<()> {
     // Whoever listens under a name is asked for by it.
     config.access.sites.names.push(config.host.to_ascii_lowercase());
     let access = Arc::new(Access::new(config.api_key.as_deref(), tokens.clone(), config.access));
+    let feed = Feed::default();
     let control = Arc::new(Control::new(
         exchange.clone(),
+        feed.clone(),
         access.clone(),
         config.limits,
         config.host,
         config.port,
     ));
+    let patterns = config.audit.patterns.clone();
+    let live = config.dashboard.then(|| Arc::new(Live::new(patterns)));
     let audit = Audit::start(config.audit, report.clone())?;
     let relay = Arc::new(Relay {
-        records: Records { audit: audit.clone(), metrics: Metrics::new(&config.names.listed) },
+        records: Records {
+            audit: audit.clone(),
+            metrics: Metrics::new(&config.names.listed),
+            live: live.clone(),
+        },
         access: access.clone(),
         places: Places::new(config.in_flight),
         exchange: exchange.clone(),
@@ -153,6 +164,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
         relay,
         access: access.clone(),
         control: control.clone(),
+        page: live.map(|live| Page { live, feed: feed.clone(), started }),
         health_verbose: config.health_verbose,
         started: clock::unix_time(),
     });

@@ -5,6 +5,7 @@ use crate::chat::Failure;
 use crate::exchange::Exchange;
 use crate::http::native::State;
 use crate::http::{Limits, Server, Service};
+use crate::page::feed::Feed;
 use serde_json::{Value, json};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -18,6 +19,7 @@ const STOP_TIME: Duration = Duration::from_secs(1);
 /// The HTTP side, running or not.
 pub struct Control {
     exchange: Exchange,
+    feed: Feed,
     access: Arc<Access>,
     limits: Limits,
     draining: AtomicBool,
@@ -53,13 +55,14 @@ impl Control {
     /// Not started; would listen at `host` and `port`.
     pub fn new(
         exchange: Exchange,
+        feed: Feed,
         access: Arc<Access>,
         limits: Limits,
         host: String,
         port: u16,
     ) -> Self {
         let state = Mutex::new(Running { host, port, server: None, refused: None });
-        Control { exchange, access, limits, draining: AtomicBool::new(false), state }
+        Control { exchange, feed, access, limits, draining: AtomicBool::new(false), state }
     }
 
     fn state(&self) -> MutexGuard<'_, Running> {
@@ -123,7 +126,10 @@ impl Control {
     pub fn stop(&self, failure: &Failure) -> bool {
         // Taken out first, so that asking for the status does not wait for the last answers.
         let Some(mut server) = self.state().server.take() else { return false };
-        server.stop(Instant::now() + STOP_TIME, || self.exchange.fail_all(failure));
+        server.stop(Instant::now() + STOP_TIME, || {
+            self.exchange.fail_all(failure);
+            self.feed.end();
+        });
         true
     }
 

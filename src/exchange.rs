@@ -309,6 +309,14 @@ impl Exchange {
         }
     }
 
+    /// How far each of these calls is: the way that it was last handed to, and whether something of
+    /// its answer has come. `None` for one that does not wait.
+    pub fn progress(&self, ids: impl Iterator<Item = CallId>) -> Vec<Option<(&'static str, bool)>> {
+        let table = self.table();
+        let far = |waiting: &Waiting| (waiting.taken.way, waiting.begun);
+        ids.map(|id| table.waiting.get(&id).map(far)).collect()
+    }
+
     /// How many calls wait now.
     pub fn counts(&self) -> Counts {
         let table = self.table();

@@ -34,6 +34,7 @@ pub mod mailbox;
 pub mod mcp;
 pub mod memory;
 pub mod names;
+pub mod page;
 pub mod record;
 pub mod relay;
 pub mod reply;

@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::access::caller::Caller;
 use crate::access::refused::Refused;
+use crate::access::sites::Sites;
 use crate::access::token::Scope;
 use crate::api::error::{ApiError, Dialect, INVALID, SERVER};
 use crate::api::openapi::OPENAPI;
@@ -11,6 +12,7 @@ use crate::chat::{Failure, FailureKind};
 use crate::control::Control;
 use crate::exchange::CallId;
 use crate::http::{Head, Headers, Refusal, Request, Responder, Response, Service};
+use crate::page::Page;
 use crate::record::audit::entry::{Asked, Rx, Tx};
 use crate::record::log::Rows;
 use crate::record::metrics::{self, AuditNow, Counted, Now};
@@ -30,6 +32,8 @@ pub struct Routes {
     pub access: Arc<Access>,
     /// Where the HTTP side says how it is.
     pub control: Arc<Control>,
+    /// The page that shows what the bridge is doing, unless it is switched off.
+    pub page: Option<Page>,
     /// Whether `/health` tells more.
     pub health_verbose: bool,
     /// Unix time of the start.
@@ -227,6 +231,12 @@ impl Routes {
             Route::Ready => self.ready(),
             Route::Metrics => Ok(self.metrics()),
             Route::OpenApi => Ok(Response::json(200, OPENAPI.trim_end().into())),
+            Route::Page => Ok(Page::html()),
+            Route::Events => return self.events(head, visit, responder),
+            Route::Exchange(id) => match &self.page {
+                Some(page) => page.exchange(&self.relay, id),
+                None => Err(ApiError::not_found(head.path)),
+            },
         };
         let response = match answer {
             Err(error) => self.turned_away(head, request.body, visit, &error),
@@ -234,12 +244,28 @@ impl Routes {
                 let id = visit.id.to_string();
                 response.headers.extend(id_headers(dialect_of(head), &id));
                 response.headers.extend(self.access.cors(head, false));
-                let text = Some(&*response.body);
+                // What the page was told is in the audit file already.
+                let text = Some(&*response.body).filter(|_| !route.is_of_page());
                 self.take_down(head, request.body, visit, response.status, None, text);
                 response
             }
         };
         responder.respond(&response)
+    }
+
+    /// Tells an open page what happens, for as long as it is open.
+    #[inline(never)]
+    fn events(&self, head: &Head, visit: &Visit, responder: &mut dyn Responder) -> io::Result<()> {
+        let page = self.page.as_ref().ok_or_else(|| ApiError::not_found(head.path));
+        let opened = page.and_then(|page| Ok((page, page.open(&self.relay)?)));
+        let (page, reader) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return responder.respond(&self.turned_away(head, &[], visit, &error)),
+        };
+        self.take_down(head, &[], visit, 200, None, None);
+        let mut headers = id_headers(dialect_of(head), &visit.id.to_string());
+        headers.extend(self.access.cors(head, false));
+        page.stream(&self.relay, &reader, head, headers, responder)
     }
 }
 
@@ -261,6 +287,16 @@ impl Service for Routes {
             let response =
                 self.refused(Some(head), &ApiError::method_not_allowed(head.method, route.allow()));
             return Err(response.with("Allow", route.allow()));
+        }
+        if route.is_of_page() {
+            if self.page.is_none() {
+                return refused(ApiError::not_found(head.path));
+            }
+            if !matches!(route, Route::Page)
+                && let Err(why) = Sites::check_own(head)
+            {
+                return refused(api_error(&why));
+            }
         }
         let address = self.access.address(head);
         let (caller, may) = match scope_of(route) {
@@ -358,7 +394,8 @@ pub fn scope_of(route: Route) -> Option<Scope> {
         Route::Stored(_) | Route::StoredInput(_) => Scope::Responses,
         Route::Models | Route::Model(_) => Scope::Models,
         Route::Metrics => Scope::Metrics,
-        Route::Hello | Route::Health | Route::Ready | Route::OpenApi => return None,
+        Route::Events | Route::Exchange(_) => Scope::Admin,
+        Route::Hello | Route::Health | Route::Ready | Route::OpenApi | Route::Page => return None,
     })
 }
 

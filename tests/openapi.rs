@@ -153,6 +153,46 @@ fn answers_are_as_it_says() {
 }
 
 #[test]
+fn what_the_page_reads_is_as_it_says() {
+    let mut bridge = Bridge::sampling(&[("MODELTAP_API_KEY", "secret-key")]);
+    let addr = bridge.addr();
+    let document = description(addr);
+    bridge.serve(echo);
+    let body = json!({"messages": [{"role": "user", "content": "Hello"}]}).to_string();
+    let asked = send(addr, "POST", "/v1/chat/completions", KEY, &body);
+    let known = format!("/v1/exchanges/{}", asked.header("x-request-id").unwrap());
+    let path = "/v1/exchanges/{exchange_id}";
+    for (as_sent, key, status) in
+        [(known.as_str(), KEY, 200), ("/v1/exchanges/other", KEY, 404), (&known, "", 401)]
+    {
+        let answer = send(addr, "GET", as_sent, key, "");
+        assert_eq!(answer.status, status, "{as_sent}: {}", answer.text());
+        check(&document, "GET", path, &answer);
+    }
+    check(&document, "GET", "/v1/events", &send(addr, "GET", "/v1/events", "", ""));
+    let page = send(addr, "GET", "/", "", "");
+    let (_, place) = resolve(&document, "/paths/~1/get/responses/200/content".into());
+    let kind = document.pointer(&place).unwrap().as_object().unwrap().keys().next().unwrap();
+    assert!(page.header("content-type").unwrap().starts_with(kind.as_str()));
+    // The stream does not end; how all is comes at once.
+    let mut client = Client::connect(addr);
+    client.send(format!("GET /v1/events HTTP/1.1\r\nHost: localhost\r\n{KEY}\r\n"));
+    let mut answer = client.head();
+    while !answer.body.ends_with(b"\n\n") {
+        answer.body.extend(client.chunk().expect("the stream goes on"));
+    }
+    check(&document, "GET", "/v1/events", &answer);
+    let told = events(&answer.text())[0]["data"].clone();
+    let told: Value = serde_json::from_str(told.as_str().unwrap()).unwrap();
+    assert_eq!(told["exchanges"].as_array().unwrap().len(), 1);
+    let (mut compiler, mut schemas) = (Compiler::new(), Schemas::new());
+    compiler.add_resource("modeltap:openapi", document.clone()).unwrap();
+    let schema = "modeltap:openapi#/components/schemas/News";
+    let schema = compiler.compile(schema, &mut schemas).unwrap();
+    schemas.validate(&told, schema).unwrap_or_else(|e| panic!("{e:#}\n{told}"));
+}
+
+#[test]
 fn what_the_limits_refuse_is_as_it_says() {
     let env = [("MODELTAP_MAX_BODY", "1024"), ("MODELTAP_MAX_HEAD", "1024")];
     let mut bridge = Bridge::sampling(&env);

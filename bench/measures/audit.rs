@@ -3,7 +3,7 @@
 //! to count a request for `/metrics`.
 
 use super::latency::{self, SMALL};
-use super::{Bench, Stage, pinned, records};
+use super::{Bench, Stage, median_of, pinned, records};
 use crate::dialect::Dialect;
 use crate::load::{self, Until};
 use crate::results::{Case, MODELTAP};
@@ -17,7 +17,7 @@ use modeltap::record::metrics::{MODELS, Metrics};
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What the bridge without the file is called beside the one with it.
 const WITHOUT: &str = "without audit";
@@ -146,19 +146,6 @@ fn figures(bench: &mut Bench) {
             bench.results.add(("audit", &case), ("counted", "ns"), MODELTAP, each);
         }
     }
-}
-
-/// The median of how many nanoseconds each of so many times takes, which others on the machine do not
-/// change much.
-fn median_of(times: usize, mut work: impl FnMut()) -> Option<f64> {
-    let timed = |_| {
-        let start = Instant::now();
-        work();
-        start.elapsed().as_nanos()
-    };
-    let mut nanos: Vec<_> = (0..times).map(timed).collect();
-    nanos.sort_unstable();
-    percentile(&nanos, 0.5).map(|nanos| nanos as f64)
 }
 
 /// What a request itself has to do for both of its records. They are few enough at a time to find

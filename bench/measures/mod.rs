@@ -5,6 +5,7 @@ pub mod audit;
 pub mod cost;
 pub mod latency;
 pub mod memory;
+pub mod page;
 pub mod records;
 pub mod sizes;
 pub mod start;
@@ -12,6 +13,7 @@ pub mod waiting;
 
 use crate::options::Options;
 use crate::results::Results;
+use crate::stats::percentile;
 use crate::subject::{Running, Subject, Way};
 use crate::system;
 use std::io::{IsTerminal, Write};
@@ -32,13 +34,14 @@ pub struct Bench<'a> {
 pub type Measure = fn(&mut Bench) -> Result<(), String>;
 
 /// All of them, in the order of a run.
-pub const ALL: [(&str, Measure); 11] = [
+pub const ALL: [(&str, Measure); 12] = [
     ("start", start::run),
     ("size", start::binary),
     ("latency", latency::run),
     ("channel", latency::channel),
     ("access", access::run),
     ("audit", audit::run),
+    ("page", page::run),
     ("cost", cost::run),
     ("waiting", waiting::run),
     ("memory", memory::run),
@@ -102,6 +105,19 @@ impl Bench<'_> {
             false => self.absent(told),
         }
     }
+}
+
+/// The median of how many nanoseconds each of so many times takes, which others on the machine do not
+/// change much.
+pub fn median_of(times: usize, mut work: impl FnMut()) -> Option<f64> {
+    let timed = |_| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_nanos()
+    };
+    let mut nanos: Vec<_> = (0..times).map(timed).collect();
+    nanos.sort_unstable();
+    percentile(&nanos, 0.5).map(|nanos| nanos as f64)
 }
 
 /// Does `work` on one processor, with all that it starts; what it starts must end with it.

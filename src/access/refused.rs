@@ -30,6 +30,8 @@ pub enum Refused {
     Host(String),
     /// The request is from a page of this origin, which is none of ours.
     Origin(String),
+    /// The request is from a page of this origin, and for our own pages only.
+    OtherOrigin(String),
     /// The request is from a page, and its body is not said to be JSON but this.
     MediaType(String),
     /// The caller has had what he may have, for now or for good.
@@ -43,7 +45,7 @@ impl Refused {
             Refused::NoKey | Refused::UnknownKey => 401,
             Refused::Expired(_) | Refused::Revoked(_) => 401,
             Refused::Route(_) | Refused::Model(_) | Refused::Address(_) => 403,
-            Refused::Host(_) | Refused::Origin(_) => 403,
+            Refused::Host(_) | Refused::Origin(_) | Refused::OtherOrigin(_) => 403,
             Refused::MediaType(_) => 415,
             Refused::WrongKeys(_) | Refused::Over(_) => 429,
         }
@@ -62,7 +64,7 @@ impl Refused {
             Refused::Model(_) => (DENIED, "model_not_allowed"),
             Refused::Address(_) => (DENIED, "address_not_allowed"),
             Refused::Host(_) => (DENIED, "host_not_allowed"),
-            Refused::Origin(_) => (DENIED, "origin_not_allowed"),
+            Refused::Origin(_) | Refused::OtherOrigin(_) => (DENIED, "origin_not_allowed"),
             Refused::MediaType(_) => (INVALID, "unsupported_media_type"),
             Refused::Over(over) => match over.barrier {
                 Barrier::Rate(_) => ("requests", "rate_limit_exceeded"),
@@ -121,6 +123,9 @@ impl fmt::Display for Refused {
                 f,
                 "pages of {origin:?} may not use this bridge unless MODELTAP_CORS_ORIGIN lists them"
             ),
+            Refused::OtherOrigin(origin) => {
+                write!(f, "this is for the bridge's own page, and not for pages of {origin:?}")
+            }
             Refused::MediaType(given) => write!(
                 f,
                 "a page must send its body as Content-Type: application/json, and not as {given:?}"

@@ -65,16 +65,27 @@ impl Sites {
         self.names.contains(&name)
     }
 
+    /// Lets a request pass that no page of another origin may make, listed or not.
+    ///
+    /// # Errors
+    /// Such a page made it.
+    pub fn check_own(head: &Head) -> Result<(), Refused> {
+        if let Some(origin) = text(head, "origin").filter(|origin| !is_own(head, origin)) {
+            return Err(Refused::OtherOrigin(origin.into_owned()));
+        }
+        // Such as an image's address, which comes without an origin.
+        match head.header("sec-fetch-site") {
+            Some(site @ ("cross-site" | "same-site")) => Err(Refused::OtherOrigin(site.into())),
+            _ => Ok(()),
+        }
+    }
+
     fn may_ask(&self, head: &Head, origin: &str) -> bool {
-        let is_own = || {
-            let authority = origin.split_once("://").map(|(_, authority)| authority);
-            authority.is_some_and(|own| head.header("host") == Some(own))
-        };
         match &self.origins {
             Origins::Any => true,
-            Origins::Own => is_own(),
+            Origins::Own => is_own(head, origin),
             Origins::Listed(listed) => {
-                listed.iter().any(|one| one.eq_ignore_ascii_case(origin)) || is_own()
+                listed.iter().any(|one| one.eq_ignore_ascii_case(origin)) || is_own(head, origin)
             }
         }
     }
@@ -125,6 +136,11 @@ const EXPOSED: &str = "x-request-id, request-id, x-mcp-backend, x-mcp-model, x-m
 fn text<'a>(head: &Head<'a>, name: &str) -> Option<Cow<'a, str>> {
     let (_, value) = head.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
     Some(String::from_utf8_lossy(value))
+}
+
+fn is_own(head: &Head, origin: &str) -> bool {
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    authority.is_some_and(|own| head.header("host") == Some(own))
 }
 
 fn without_port(host: &str) -> &str {

@@ -130,6 +130,12 @@ impl ApiError {
         }
     }
 
+    /// 404: nothing is known of such a request.
+    pub fn no_exchange(id: &str) -> Self {
+        let message = format!("nothing is known of the request {id:?} here, or not any more");
+        ApiError::new(404, INVALID, "exchange_not_found", message)
+    }
+
     /// 405: the path does not take the method.
     pub fn method_not_allowed(method: &str, allow: &str) -> Self {
         let message = format!("{method} is not allowed here; allowed: {allow}");

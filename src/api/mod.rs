@@ -121,10 +121,16 @@ pub enum Route<'a> {
     Metrics,
     /// `GET /openapi.json`: what is all this?
     OpenApi,
+    /// `GET /`: the page that shows what the bridge is doing
+    Page,
+    /// `GET /v1/events`: what that page shows, as it happens
+    Events,
+    /// `GET /v1/exchanges/{id}`: all that is known of one request
+    Exchange(&'a str),
 }
 
 /// The routes as people write them, in the order of [`Route`].
-pub const ROUTES: [&str; 15] = [
+pub const ROUTES: [&str; 18] = [
     "POST /v1/chat/completions",
     "POST /v1/messages",
     "POST /v1/messages/count_tokens",
@@ -140,6 +146,9 @@ pub const ROUTES: [&str; 15] = [
     "GET /ready",
     "GET /metrics",
     "GET /openapi.json",
+    "GET /",
+    "GET /v1/events",
+    "GET /v1/exchanges/{id}",
 ];
 
 impl<'a> Route<'a> {
@@ -163,10 +172,16 @@ impl<'a> Route<'a> {
             "/ready" => Route::Ready,
             "/metrics" => Route::Metrics,
             "/openapi.json" => Route::OpenApi,
-            _ => match path.strip_prefix("/v1/models/") {
-                Some(id) if !id.is_empty() => Route::Model(id),
-                _ => return None,
-            },
+            "/" => Route::Page,
+            "/v1/events" => Route::Events,
+            _ => {
+                let below = |folder| path.strip_prefix(folder).filter(|id| !id.is_empty());
+                match (below("/v1/models/"), below("/v1/exchanges/")) {
+                    (Some(id), _) => Route::Model(id),
+                    (_, Some(id)) => Route::Exchange(id),
+                    _ => return None,
+                }
+            }
         })
     }
 
@@ -198,12 +213,20 @@ impl<'a> Route<'a> {
             Route::Ready => "/ready",
             Route::Metrics => "/metrics",
             Route::OpenApi => "/openapi.json",
+            Route::Page => "/",
+            Route::Events => "/v1/events",
+            Route::Exchange(_) => "/v1/exchanges/{id}",
         }
     }
 
     /// Whether it only tells whether and what we are.
     pub fn is_probe(self) -> bool {
-        matches!(self, Route::Hello | Route::Health | Route::Ready | Route::OpenApi)
+        matches!(self, Route::Hello | Route::Health | Route::Ready | Route::OpenApi | Route::Page)
+    }
+
+    /// Whether it is part of the page that shows what the bridge is doing.
+    pub fn is_of_page(self) -> bool {
+        matches!(self, Route::Page | Route::Events | Route::Exchange(_))
     }
 
     /// Whether a request on it waits for the model.

@@ -80,6 +80,7 @@ pub struct Config {
     pub responses_age: Duration,
     pub access: access::Settings,
     pub health_verbose: bool,
+    pub dashboard: bool,
     pub audit: audit::Settings,
     pub state: Option<PathBuf>,
     /// Claude Code says so of the processes that it starts.
@@ -140,6 +141,7 @@ impl Default for Config {
             responses_age: Duration::from_secs(60 * 60),
             access: access::Settings::default(),
             health_verbose: false,
+            dashboard: true,
             audit: audit::Settings::default(),
             state: None,
             in_claude_code: false,

@@ -16,6 +16,9 @@ impl Hash for CallId {
 }
 
 impl CallId {
+    /// The id of no call.
+    pub const NIL: CallId = CallId(Uuid::nil());
+
     /// A new id, random.
     pub fn random() -> Self {
         CallId(Uuid::new_v4())

@@ -67,6 +67,11 @@ impl<T> Fair<T> {
         lines.find_map(|(at, (_, line))| Some((at, within(line)?)))
     }
 
+    /// Whether one that fits waits.
+    pub fn has(&self, fits: impl Fn(&T) -> bool) -> bool {
+        self.find(fits).is_some()
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.lines.iter().map(|(_, line)| line.len()).sum()

@@ -112,6 +112,11 @@ impl Offers {
         self.line().remove(|offer| offer.id == id).is_some()
     }
 
+    /// Whether it waits to be fetched, and no host was told of it.
+    pub fn waits(&self, id: CallId) -> bool {
+        self.line().has(|offer| offer.id == id && !offer.announced)
+    }
+
     /// How many wait to be fetched.
     pub fn len(&self) -> usize {
         self.line().len()

@@ -1,15 +1,18 @@
-//! What happened: lines on stderr, the ring of recent events, the audit file, the figures, and whoever
-//! else is told of each request. Nothing here makes a request wait.
+//! What happened: lines on stderr, the ring of recent events, the audit file, the figures, and what the
+//! page shows of each request. Nothing here makes a request wait.
 
 pub mod address;
 pub mod audit;
 pub mod events;
+pub mod live;
 pub mod log;
 pub mod metrics;
 
 use audit::Audit;
 use audit::entry::{Rx, Tx};
+use live::Live;
 use metrics::Metrics;
+use std::sync::Arc;
 
 /// Those who are told of each request and of how it was answered.
 pub struct Records {
@@ -17,6 +20,8 @@ pub struct Records {
     pub audit: Audit,
     /// The figures.
     pub metrics: Metrics,
+    /// What the page shows, unless it is switched off.
+    pub live: Option<Arc<Live>>,
 }
 
 impl Records {
@@ -24,6 +29,11 @@ impl Records {
     pub fn rx(&self, rx: &Rx) {
         if self.audit.is_on() && !rx.asked.is_probe {
             self.audit.rx(rx);
+        }
+        if let Some(live) = &self.live
+            && !rx.asked.is_probe
+        {
+            live.rx(rx);
         }
     }
 
@@ -33,10 +43,15 @@ impl Records {
         if self.audit.is_on() && !tx.asked.is_probe {
             self.audit.tx(tx);
         }
+        if let Some(live) = &self.live
+            && !tx.asked.is_probe
+        {
+            live.tx(tx);
+        }
     }
 
     /// Whether the text of an answer is of use to any of them.
     pub fn want_text(&self) -> bool {
-        self.audit.is_on()
+        self.audit.is_on() || self.live.as_ref().is_some_and(|live| live.is_watched())
     }
 }

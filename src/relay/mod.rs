@@ -210,11 +210,24 @@ impl<'a> Trip<'a> {
     /// for the headers of the answer, whatever it is.
     fn enter(&self, responder: &mut dyn Responder) -> Result<(), Barred> {
         let (relay, visit) = (self.relay, self.visit);
-        // Whoever has many waiting leaves as much room for others.
-        let has_room = |mine| mine < relay.places.free();
+        let stands_in_line = |is_so| {
+            if let Some(live) = &relay.records.live {
+                live.at_limit(visit.id, is_so);
+            }
+        };
+        let waits = Cell::new(false);
+        let has_room = |mine| {
+            waits.set(true);
+            stands_in_line(true);
+            // Whoever has many waiting leaves as much room for others.
+            mine < relay.places.free()
+        };
         let entered = relay
             .access
             .enter(&visit.caller, visit.address, &has_room, &mut || responder.is_gone());
+        if waits.get() {
+            stands_in_line(false);
+        }
         let standing = match &entered {
             Ok(Some((_, standing))) => Some(standing),
             Err(Barred::Over(over)) => Some(&over.standing),

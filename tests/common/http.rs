@@ -145,7 +145,12 @@ impl Client {
 
     /// The next answer, to a request that was not HEAD.
     pub fn answer(&mut self) -> Answer {
-        let mut answer = self.head();
+        let answer = self.head();
+        self.with_body(answer)
+    }
+
+    /// An answer whose head was read, with its body.
+    pub fn with_body(&mut self, mut answer: Answer) -> Answer {
         if answer.header("transfer-encoding") == Some("chunked") {
             while let Some(chunk) = self.chunk() {
                 answer.body.extend(chunk);
