@@ -172,6 +172,19 @@ impl<'a> Reader<'a> {
             let name = path.last().map_or("", String::as_str);
             return Err(self.fault(start, &format!("{name:?} stands here a second time")));
         }
+        let held = parent.map_or("", |parent| said(self.text, parent));
+        if !held.is_empty() && !held.starts_with(['&', '!']) {
+            return Err(self.fault(start, "nothing can stand below what has a value"));
+        }
+        let beside = self.entries.iter().find(|other| {
+            other.path.len() == path.len()
+                && other.path.iter().zip(&path).rev().skip(1).all(|(a, b)| a == b)
+        });
+        let is_item = |name: Option<&String>| name.is_some_and(|name| name.starts_with(ITEM_MARK));
+        if beside.is_some_and(|other| other.indent != indent || is_item(other.path.last()) != item)
+        {
+            return Err(self.fault(start, "this is indented unlike what it stands beside"));
+        }
         self.open.push(self.entries.len());
         self.entries.push(Entry { path, indent, span: line, value: value..value });
         for at in &self.open {
@@ -257,7 +270,12 @@ impl<'a> Reader<'a> {
             if plain.trim_end().ends_with(':') || plain.contains(": ") {
                 return Err(self.fault(from, "a key cannot stand here"));
             }
-            (from + plain.trim_end().len(), self.deeper(line_end, indent, false))
+            let end = self.deeper(line_end, indent, false);
+            let more = self.text.get(line_end..end).unwrap_or_default();
+            if more.lines().any(|line| line.contains(": ") || line.trim_end().ends_with(':')) {
+                return Err(self.fault(line_end, "a key cannot stand here"));
+            }
+            (from + plain.trim_end().len(), end)
         };
         if let Some(entry) = self.open.last().and_then(|last| self.entries.get_mut(*last)) {
             entry.value = from_first..close;
