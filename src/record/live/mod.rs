@@ -62,9 +62,9 @@ pub struct User {
 pub struct News {
     /// The number of the last exchange that is over.
     pub last: u64,
-    /// Requests in flight, and how many there are in all.
+    /// Requests in flight, the oldest of them.
     pub open: Vec<Arc<Entry>>,
-    /// How many there are.
+    /// How many are in flight in all.
     pub in_flight: usize,
     /// Exchanges that are over.
     pub over: Vec<Arc<Entry>>,
@@ -122,7 +122,7 @@ impl Live {
         self.is_watched.load(Ordering::Relaxed)
     }
 
-    /// Says whether somebody watches. Nobody's bodies are forgotten.
+    /// Says whether somebody watches. When nobody does, bodies are forgotten.
     pub fn watch(&self, is_watched: bool) {
         self.is_watched.store(is_watched, Ordering::Relaxed);
         if !is_watched {
