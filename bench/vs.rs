@@ -28,6 +28,7 @@ pub fn subjects(options: &Options) -> Result<Vec<Subject>, String> {
     let settings: Vec<_> = [
         ("MODELTAP_PORT", "0"),
         ("MODELTAP_TOKENS", "none"),
+        ("MODELTAP_STATE", "none"),
         ("MODELTAP_AUDIT", ""),
         ("MODELTAP_CONSENT_HOLD", "0"),
         ("MODELTAP_SAMPLING_CONCURRENCY", "8192"),

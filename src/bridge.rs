@@ -18,6 +18,7 @@ use crate::host::rounds::{self, Rounds};
 use crate::host::sampling::Sampling;
 use crate::host::turns::Turns;
 use crate::http::Server;
+use crate::last_host::{Facts, LastHost};
 use crate::mcp::modern::Subscriptions;
 use crate::mcp::outbox::{Outbox, Report};
 use crate::mcp::server;
@@ -29,6 +30,7 @@ use crate::record::audit::Audit;
 use crate::record::events::Ring;
 use crate::record::live::Live;
 use crate::record::log::Log;
+use crate::record::metrics::Metrics;
 use crate::relay::Relay;
 use crate::routes::Routes;
 use crate::store::Store;
@@ -42,7 +44,12 @@ use std::time::{Duration, Instant};
 /// Large enough that a megabyte from the host costs few system calls.
 const INPUT: usize = 64 * 1024;
 /// Descriptors beyond the connections: pipes, listeners, a spare.
-const DESCRIPTORS: u64 = 128;
+pub const DESCRIPTORS: u64 = 128;
+
+/// How many descriptors so many connections want.
+pub fn descriptors_for(connections: usize) -> u64 {
+    connections as u64 * Server::DESCRIPTORS + DESCRIPTORS
+}
 
 /// Serves MCP on standard input and output, and HTTP, until the input ends or a signal comes.
 ///
@@ -62,8 +69,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
              see it work here: modeltap demo. For help: modeltap --help",
         );
     }
-    let connections = config.limits.connections as u64;
-    raise_descriptors(connections * Server::DESCRIPTORS + DESCRIPTORS, &log);
+    raise_descriptors(descriptors_for(config.limits.connections), &log);
 
     let report: Report = {
         let log = log.clone();
@@ -74,9 +80,18 @@ pub fn serve(mut config: Config) -> io::Result<()> {
     let session = Session::default();
     let hooks = Hooks::new(exchange.clone(), outbox.clone(), config.warm_up);
     let pacing = config.pacing();
+    let last_host = LastHost::start(
+        config.state,
+        Facts {
+            in_claude_code: config.in_claude_code,
+            hindrances: config.hindrances,
+            ..Facts::default()
+        },
+        report.clone(),
+    )?;
     let turns = Turns::new(exchange.clone(), config.sampling_concurrency, config.consent_hold);
     let offers = Offers::new(exchange.clone(), config.preferences.clone());
-    let replies = Replies::new(exchange.clone());
+    let replies = Replies::new(exchange.clone(), last_host.clone());
     let (lease, wait) = (config.lease, config.pull_wait);
     let hosts = Arc::new(Hosts {
         session: session.clone(),
@@ -88,6 +103,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
             outbox.clone(),
             report.clone(),
             rounds::Limits { most: config.round_requests, wait, lease },
+            last_host.clone(),
         ),
         sampling: Sampling::new(
             exchange.clone(),
@@ -96,6 +112,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
             config.preferences,
             hooks,
             turns,
+            last_host.clone(),
         ),
         pull: Pull::new(exchange.clone(), offers.clone(), outbox.clone(), wait, lease),
         channel: Channel::new(exchange.clone(), outbox.clone(), offers, replies, lease),
@@ -121,7 +138,11 @@ pub fn serve(mut config: Config) -> io::Result<()> {
     let live = config.dashboard.then(|| Arc::new(Live::new(patterns)));
     let audit = Audit::start(config.audit, report.clone())?;
     let relay = Arc::new(Relay {
-        records: Records { audit: audit.clone(), live: live.clone() },
+        records: Records {
+            audit: audit.clone(),
+            metrics: Metrics::new(&config.names.listed),
+            live: live.clone(),
+        },
         access: access.clone(),
         places: Places::new(config.in_flight),
         exchange: exchange.clone(),
@@ -155,9 +176,10 @@ pub fn serve(mut config: Config) -> io::Result<()> {
         outbox: outbox.clone(),
         tokens,
         audit,
+        last_host: last_host.clone(),
         log: log.clone(),
     };
-    stop.on_signal()?;
+    stop.on_signal(config.drain)?;
     if config.auto_start {
         match control.start(routes.clone(), None, None) {
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => log.report(&e.to_string()),
@@ -167,7 +189,7 @@ pub fn serve(mut config: Config) -> io::Result<()> {
             log.report(&format!("waiting for the port: {reason}"));
         }
     }
-    let peer = ToolBox { hosts, control, routes, access, exchange, ring, started };
+    let peer = ToolBox { hosts, control, routes, access, exchange, ring, last_host, started };
     let server = server::Server {
         session,
         outbox,
@@ -183,6 +205,10 @@ pub fn serve(mut config: Config) -> io::Result<()> {
     stop.now("the MCP host has gone")
 }
 
+/// Why the process ends where a signal says so.
+#[cfg(unix)]
+const TOLD: &str = "the bridge was told to stop";
+
 /// The end of the process: HTTP stops, everybody who waits is told, and all is written.
 #[derive(Clone)]
 struct Stop {
@@ -192,6 +218,7 @@ struct Stop {
     outbox: Outbox,
     tokens: Arc<Tokens>,
     audit: Audit,
+    last_host: LastHost,
     log: Log,
 }
 
@@ -206,26 +233,52 @@ impl Stop {
         self.control.stop(&Failure::new(FailureKind::Unavailable, why));
         self.tokens.close(Duration::from_millis(300));
         self.audit.close(Duration::from_millis(500));
+        self.last_host.close(Duration::from_millis(300));
         self.log.flush(Duration::from_millis(300));
         std::process::exit(0)
     }
 
     #[cfg(unix)]
-    fn on_signal(&self) -> io::Result<()> {
+    fn on_signal(&self, drain: Duration) -> io::Result<()> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let stop = self.clone();
         let wait = move || {
-            if signals.forever().next().is_some() {
-                stop.now("the bridge was told to stop");
+            let mut signals = signals.forever();
+            if signals.next() == Some(SIGTERM) && stop.begins_to_drain(drain) {
+                // Whoever asks again does not want to wait.
+                signals.next();
             }
+            stop.now(TOLD);
         };
         std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
     }
 
+    /// Lets HTTP empty for `most` at most, on a thread that then ends the process; whether there is
+    /// anything to wait for.
+    #[cfg(unix)]
+    fn begins_to_drain(&self, most: Duration) -> bool {
+        if most.is_zero() {
+            return false;
+        }
+        if self.control.connections() > 0 {
+            let most = humantime::format_duration(most);
+            self.log.report(&format!(
+                "told to end: what is under way has {most} (MODELTAP_DRAIN); a second SIGTERM ends \
+                 at once"
+            ));
+        }
+        let stop = self.clone();
+        let drain = move || {
+            stop.control.drain(most);
+            stop.now(TOLD)
+        };
+        std::thread::Builder::new().name("drain".into()).spawn(drain).is_ok()
+    }
+
     /// Elsewhere the end of standard input is the order to stop, and Ctrl-C ends the process.
     #[cfg(not(unix))]
-    fn on_signal(&self) -> io::Result<()> {
+    fn on_signal(&self, _: Duration) -> io::Result<()> {
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use crate::page::feed::Feed;
 use serde_json::{Value, json};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ pub struct Control {
     feed: Feed,
     access: Arc<Access>,
     limits: Limits,
+    draining: AtomicBool,
     state: Mutex<Running>,
 }
 
@@ -60,7 +62,7 @@ impl Control {
         port: u16,
     ) -> Self {
         let state = Mutex::new(Running { host, port, server: None, refused: None });
-        Control { exchange, feed, access, limits, state }
+        Control { exchange, feed, access, limits, draining: AtomicBool::new(false), state }
     }
 
     fn state(&self) -> MutexGuard<'_, Running> {
@@ -102,6 +104,24 @@ impl Control {
         Ok(true)
     }
 
+    /// Lets it empty before the end of the process, for `most` at most, and says so to whoever asks
+    /// whether it is ready: half of that time all is served as before, then what comes is refused.
+    /// Returns at once where nobody is connected.
+    pub fn drain(&self, most: Duration) {
+        self.draining.store(true, Ordering::SeqCst);
+        // Not while the state is locked: it can be stopped meanwhile.
+        let drain = self.state().server.as_ref().map(Server::drain);
+        if let Some(drain) = drain {
+            let now = Instant::now();
+            drain.run(now + most / 2, now + most);
+        }
+    }
+
+    /// Whether it empties before the end of the process.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
     /// Stops it; whoever waits for an answer gets `failure`. `false` when it did not run.
     pub fn stop(&self, failure: &Failure) -> bool {
         // Taken out first, so that asking for the status does not wait for the last answers.
@@ -141,8 +161,8 @@ impl Control {
 }
 
 /// Who can reach what listens at a host.
-#[derive(PartialEq, Eq)]
-enum Reach {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
     /// This machine only.
     Loopback,
     /// Other machines.
@@ -151,7 +171,8 @@ enum Reach {
     Unknown,
 }
 
-fn reach(host: &str) -> Reach {
+/// Who can reach what listens at `host`, an address or a name.
+pub fn reach(host: &str) -> Reach {
     match (host.trim_matches(['[', ']']), 0).to_socket_addrs() {
         Err(_) => Reach::Unknown,
         Ok(mut addresses) => match addresses.all(|a| a.ip().to_canonical().is_loopback()) {

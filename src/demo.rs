@@ -150,7 +150,7 @@ impl Host {
         let mut command = Command::new(std::env::current_exe()?);
         command.env_remove("CLAUDECODE").env("MODELTAP_HTTP_AUTO_START", "1");
         // The demo's own client has no token.
-        command.args(["--backend", "auto", "--warmup=0", "--tokens", "none"]);
+        command.args(["--backend", "auto", "--warmup=0", "--tokens", "none", "--state", "none"]);
         if !options.stay {
             command.args(["--log", "off"]);
         }

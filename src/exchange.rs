@@ -11,7 +11,7 @@
 
 mod ids;
 
-use crate::chat::{Event, Failure};
+use crate::chat::{Event, Failure, FailureKind};
 use crate::mailbox::Mailbox;
 use crossbeam_channel::Sender;
 pub use ids::{CallId, Handle};
@@ -296,11 +296,17 @@ impl Exchange {
     }
 
     /// Tells everybody who waits that it has failed. Each then closes its own calls, and so learns
-    /// which of them the host must be told of.
+    /// which of them the host must be told of. What a host was given is not failed as
+    /// [`FailureKind::Unavailable`], which says that it may be asked for elsewhere as if it were new.
     pub fn fail_all(&self, failure: &Failure) {
         let table = self.table();
-        let failed = || Note::Events(vec![Event::Failed(failure.clone())]);
-        table.waiting.values().for_each(|waiting| waiting.note(failed()));
+        for waiting in table.waiting.values() {
+            let mut failure = failure.clone();
+            if waiting.turn > 0 && failure.kind == FailureKind::Unavailable {
+                failure.kind = FailureKind::Stopped;
+            }
+            waiting.note(Note::Events(vec![Event::Failed(failure)]));
+        }
     }
 
     /// How far each of these calls is: the way that it was last handed to, and whether something of

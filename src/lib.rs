@@ -17,6 +17,7 @@
 //! ```
 
 pub mod access;
+pub mod allocator;
 pub mod api;
 pub mod bridge;
 pub mod chat;
@@ -28,6 +29,7 @@ pub mod demo;
 pub mod exchange;
 pub mod host;
 pub mod http;
+pub mod last_host;
 pub mod mailbox;
 pub mod mcp;
 pub mod memory;

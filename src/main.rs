@@ -1,22 +1,16 @@
 //! The command line.
 
 use lexopt::{Arg, Parser, ValueExt};
-use modeltap::{bridge, command, config, demo};
+use modeltap::{allocator, bridge, command, config, demo};
 use std::io::Write;
 use std::process::ExitCode;
 
-const USAGE: &str = "\
+const ABOUT: &str = "\
 modeltap lends the model inside an MCP host to every OpenAI or Anthropic client on this machine.
 
-Usage: modeltap [serve] [OPTIONS]    speak MCP on stdin and stdout, and serve HTTP; a host starts it
-       modeltap demo [--stay] [--via sampling|channel] [OPTIONS]
-                                     show it working with an embedded host, without a subscription
-       modeltap token add|list|show|revoke|remove|rotate|extend …
-                                     let others ask, each with a token and limits of its own (token --help)
-       modeltap audit verify|show|stats [FILE]
-                                     read what was asked and answered, and prove it (audit --help)
-       modeltap --help | --version
+";
 
+const OPTIONS: &str = "
 Options, with the names they have in the environment and their [default]; a flag goes before the
 environment, and a name further left before one further right:
 ";
@@ -31,7 +25,10 @@ fn main() -> ExitCode {
         return code;
     }
     let done = match parse() {
-        Ok(Some((Command::Serve, config))) => bridge::serve(config).map_err(|e| e.to_string()),
+        Ok(Some((Command::Serve, config))) => {
+            allocator::settle();
+            bridge::serve(config).map_err(|e| e.to_string())
+        }
         Ok(Some((Command::Demo(options), config))) => demo::run(&options, &config),
         Ok(None) => Ok(()),
         Err(fault) => {
@@ -64,7 +61,8 @@ fn parse() -> Result<Option<(Command, config::Config)>, String> {
     while let Some(arg) = parser.next().map_err(text)? {
         match arg {
             Arg::Long("help") | Arg::Short('h') => {
-                say(&format!("{USAGE}{}", config::help()));
+                let usage = command::table::usage();
+                say(&format!("{ABOUT}{usage}{OPTIONS}{}", config::help()));
                 return Ok(None);
             }
             Arg::Long("version") | Arg::Short('V') => {
@@ -82,14 +80,7 @@ fn parse() -> Result<Option<(Command, config::Config)>, String> {
             }
             Arg::Long(flag) => {
                 let flag = flag.to_owned();
-                let value = match config::is_switch(&flag) {
-                    None => {
-                        return Err(format!("there is no option --{flag}; see modeltap --help"));
-                    }
-                    Some(true) => parser.optional_value().unwrap_or_else(|| "1".into()),
-                    Some(false) => parser.value().map_err(text)?,
-                };
-                flags.push((flag, value.string().map_err(text)?));
+                flags.push(command::setting(&mut parser, &flag)?);
             }
             Arg::Value(name) if command.is_none() => command = Some(name.string().map_err(text)?),
             other => return Err(format!("{}; see modeltap --help", other.unexpected())),
@@ -100,6 +91,9 @@ fn parse() -> Result<Option<(Command, config::Config)>, String> {
         (None | Some("serve"), None) => Command::Serve,
         (None | Some("serve"), Some(flag)) => {
             return Err(format!("{flag} belongs to modeltap demo"));
+        }
+        (Some(other), _) if command::table::find(other).is_some() => {
+            return Err(format!("{other} must be the first word: modeltap {other} [OPTIONS]"));
         }
         (Some(other), _) => {
             return Err(format!("there is no command {other:?}; see modeltap --help"));

@@ -13,8 +13,9 @@ use crate::control::Control;
 use crate::exchange::CallId;
 use crate::http::{Head, Headers, Refusal, Request, Responder, Response, Service};
 use crate::page::Page;
-use crate::record::audit::entry::{Rx, Tx};
+use crate::record::audit::entry::{Asked, Rx, Tx};
 use crate::record::log::Rows;
+use crate::record::metrics::{self, AuditNow, Counted, Now};
 use crate::relay::Relay;
 use crate::reply::{api_error, error_response, id_headers};
 use crate::visit::Visit;
@@ -59,6 +60,7 @@ impl Routes {
                 log.tx(format_args!("{id} {} {}", error.status, error.code), |rows| {
                     rows.push("", &error.message);
                 });
+                self.relay.records.metrics.unread(error.status, error.code);
                 error_response(error, Dialect::OpenAi, &id.to_string())
             }
         }
@@ -89,6 +91,9 @@ impl Routes {
         let answer = answer.filter(|_| records.want_text());
         let text = answer.map(String::from_utf8_lossy);
         visit.asked(head, |asked| {
+            // A scrape is no news; that somebody was refused one is.
+            let is_probe = asked.is_probe || (error.is_none() && asked.endpoint == "/metrics");
+            let asked = Asked { is_probe, ..asked };
             records.rx(&Rx { asked, body });
             records.tx(&Tx {
                 asked,
@@ -97,6 +102,7 @@ impl Routes {
                 backend: None,
                 time: visit.since.elapsed(),
                 first: None,
+                first_piece: None,
                 tokens: None,
                 body: error.map(|error| &*error.message).or(text.as_deref()),
             });
@@ -116,6 +122,9 @@ impl Routes {
     }
 
     fn ready(&self) -> Result<Response, ApiError> {
+        if self.control.is_draining() {
+            return Err(ApiError::draining());
+        }
         match self.relay.hosts.choose() {
             Ok(way) => {
                 let ready = json!({"status": "ready", "backend": way.name()});
@@ -123,6 +132,32 @@ impl Routes {
             }
             Err(failure) => Err(ApiError::of_failure(&failure, None)),
         }
+    }
+
+    /// The figures, and how all is now.
+    // What it needs of the stack must not lie below a request that waits.
+    #[inline(never)]
+    fn metrics(&self) -> Response {
+        let Relay { hosts, places, records, .. } = &*self.relay;
+        let audit = records.audit.counts();
+        let now = Now {
+            is_ready: !self.control.is_draining() && hosts.choose().is_ok(),
+            is_draining: self.control.is_draining(),
+            in_flight: places.taken(),
+            on_offer: hosts.offers.len(),
+            in_line: hosts.sampling.turns.in_line(),
+            hooks: hosts.sampling.hooks.count() + hosts.rounds.fetching.open_calls(),
+            pulls: hosts.pull.fetching.open_calls(),
+            connections: self.control.connections(),
+            started: self.started,
+            audit: audit.map(|(records, lost)| AuditNow {
+                records,
+                lost,
+                is_failing: self.relay.records.audit.is_failing(),
+            }),
+        };
+        let headers = vec![("Content-Type", metrics::TYPE.into())];
+        Response { status: 200, headers, body: records.metrics.write(&now).into_bytes() }
     }
 
     fn list(&self, head: &Head, visit: &Visit) -> Result<Response, ApiError> {
@@ -194,6 +229,7 @@ impl Routes {
             Route::StoredInput(id) => self.stored_input(id, head.query, visit),
             Route::Health => Ok(self.health()),
             Route::Ready => self.ready(),
+            Route::Metrics => Ok(self.metrics()),
             Route::OpenApi => Ok(Response::json(200, OPENAPI.trim_end().into())),
             Route::Page => Ok(Page::html()),
             Route::Events => return self.events(head, visit, responder),
@@ -272,7 +308,9 @@ impl Service for Routes {
         if let Err(why) = may {
             return turned_away(api_error(&why));
         }
-        if scope_of(route).is_some() && self.relay.records.audit.refuses() {
+        // Who watches needs the figures most while something is wrong.
+        let is_watched = scope_of(route).is_some() && !matches!(route, Route::Metrics);
+        if is_watched && self.relay.records.audit.refuses() {
             return turned_away(ApiError::no_audit());
         }
         let places = &self.relay.places;
@@ -294,13 +332,16 @@ impl Service for Routes {
         responder: &mut dyn Responder,
     ) -> io::Result<()> {
         let head = &request.head;
-        match Route::of(head.path) {
+        let mut responder = Counted::new(responder);
+        let handled = match Route::of(head.path) {
             Some(Route::Ask(endpoint)) if head.method != "OPTIONS" => {
                 visit.tells(self.access.cors(head, false));
-                self.relay.complete(endpoint, request, &visit, responder)
+                self.relay.complete(endpoint, request, &visit, &mut responder)
             }
-            _ => self.answer(request, &visit, responder),
-        }
+            _ => self.answer(request, &visit, &mut responder),
+        };
+        self.relay.records.metrics.bytes(request.body.len(), responder.bytes);
+        handled
     }
 
     fn refuse(&self, refusal: Refusal, head: Option<&Head>) -> Response {
@@ -352,6 +393,7 @@ pub fn scope_of(route: Route) -> Option<Scope> {
         Route::CountTokens => Scope::Messages,
         Route::Stored(_) | Route::StoredInput(_) => Scope::Responses,
         Route::Models | Route::Model(_) => Scope::Models,
+        Route::Metrics => Scope::Metrics,
         Route::Events | Route::Exchange(_) => Scope::Admin,
         Route::Hello | Route::Health | Route::Ready | Route::OpenApi | Route::Page => return None,
     })

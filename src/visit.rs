@@ -2,7 +2,7 @@
 //! among those that wait for the model.
 
 use crate::access::caller::Caller;
-use crate::access::limits::Inside;
+use crate::access::gate::Inside;
 use crate::api::Route;
 use crate::chat::Usage;
 use crate::exchange::CallId;

@@ -23,15 +23,16 @@ fn waiting_clients_are_told(mut bridge: Bridge, end: impl FnOnce(&Bridge)) {
     let mut half = Client::connect(addr);
     half.send("POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 100\r\n\r\n{");
     end(&bridge);
+    // Not 503, which would say that it may be asked elsewhere as if it were new.
     let answer = whole.get();
-    assert_eq!((answer.status, &answer.json()["error"]["code"]), (503, &json!("no_model")));
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (502, &json!("host_error")));
     let mut rest = Vec::new();
     while let Some(chunk) = streamed.chunk() {
         rest.extend(chunk);
     }
     let events = http::events_of(std::str::from_utf8(&rest).unwrap());
     let error: Value = serde_json::from_str(&events[1]).unwrap();
-    assert_eq!(error["error"]["code"], "no_model", "{events:?}");
+    assert_eq!(error["error"]["code"], "host_error", "{events:?}");
     assert_eq!(bridge.wait().code(), Some(0));
 }
 
@@ -50,7 +51,7 @@ fn terminate(bridge: &Bridge) {
 #[cfg(unix)]
 #[test]
 fn sigterm_ends_the_process_and_tells_who_waits() {
-    waiting_clients_are_told(Bridge::sampling(&[]), terminate);
+    waiting_clients_are_told(Bridge::sampling(&[("MODELTAP_DRAIN", "0")]), terminate);
 }
 
 #[test]

@@ -50,13 +50,15 @@ fn check(document: &Value, method: &str, path: &str, answer: &Answer) {
         let found = answer.header(&name.to_ascii_lowercase());
         assert!(found.is_some() || header["required"] != true, "{what}: {name} is missing");
     }
-    let kind = answer.header("content-type").expect("a type").replace('/', "~1");
+    let kind = answer.header("content-type").expect("a type").split(';').next().unwrap();
+    let kind = kind.replace('/', "~1");
     let (_, place) = resolve(document, format!("{place}/content/{kind}/schema"));
     let (mut compiler, mut schemas) = (Compiler::new(), Schemas::new());
     compiler.add_resource("modeltap:openapi", document.clone()).unwrap();
     let schema = compiler.compile(&format!("modeltap:openapi#{place}"), &mut schemas).unwrap();
     let told = match kind.as_str() {
         "text~1event-stream" => events(&answer.text()),
+        "text~1plain" => vec![answer.text().into()],
         _ => vec![answer.json()],
     };
     assert!(!told.is_empty(), "{what}: nothing is told");
@@ -140,6 +142,8 @@ fn answers_are_as_it_says() {
         ("GET", "/api/hello", "/api/hello".into(), "", 200),
         ("GET", "/health", "/health".into(), "", 200),
         ("GET", "/ready", "/ready".into(), "", 200),
+        ("GET", "/metrics", "/metrics".into(), KEY, 200),
+        ("GET", "/metrics", "/metrics".into(), "", 401),
         ("GET", "/openapi.json", "/openapi.json".into(), "", 200),
     ] {
         let answer = send(addr, method, &as_sent, key, "");

@@ -191,8 +191,9 @@ fn hours_of_idle_calls_lose_nothing_and_a_host_that_dies_is_told() {
     let waits = ask(addr, "waits");
     bridge.until_count("on_offer", 1);
     bridge.close_stdin();
-    for client in [held, waits] {
-        assert!(error_of(&client.get(), 503).contains("host has gone"));
+    // Only what nobody had begun may be asked elsewhere as if it were new.
+    for (client, status) in [(held, 502), (waits, 503)] {
+        assert!(error_of(&client.get(), status).contains("host has gone"));
     }
     assert!(bridge.wait().success());
 }

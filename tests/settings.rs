@@ -81,3 +81,20 @@ fn the_version_is_the_packages() {
     let said = String::from_utf8(run(&["--version"], &[]).stdout).unwrap();
     assert_eq!(said.trim(), format!("modeltap {}", env!("CARGO_PKG_VERSION")));
 }
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn the_c_library_is_told_to_give_memory_back_unless_it_was_told_something_already() {
+    for (given, expected) in [(None, true), (Some("65536"), false)] {
+        let given = given.map(|value| ("MALLOC_MMAP_THRESHOLD_", value));
+        let mut bridge = common::Bridge::spawn(given.as_slice());
+        // Who answers has begun to serve; the number of the process is still that of the start.
+        bridge.initialize("host", serde_json::json!({}));
+        let environment = std::fs::read(format!("/proc/{}/environ", bridge.pid())).unwrap();
+        let environment = String::from_utf8(environment).unwrap();
+        let value = |name: &str| environment.split('\0').find_map(|pair| pair.strip_prefix(name));
+        assert_eq!(value("MALLOC_ARENA_MAX=").is_some(), expected);
+        assert_eq!(value("MALLOC_MMAP_THRESHOLD_="), given.map_or(Some("131072"), |g| Some(g.1)));
+        assert_eq!(value("MODELTAP_PORT="), Some("0"), "the rest of it is as it was");
+    }
+}

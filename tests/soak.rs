@@ -53,12 +53,6 @@ const MANY: usize = 96;
 const MEASURE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 /// Full audit files that are kept, and how large each is: what is dropped was read before.
 const FILES: (usize, &str) = (16, "67108864");
-/// Lets the allocator of glibc give back what it is given. By itself it keeps, in each of its arenas
-/// (eight for each core), up to some times the largest piece that was ever freed, and in each thread
-/// some of every small size; both fill up over hours, which hides whether the bridge itself keeps
-/// anything. `MODELTAP_SOAK_MALLOC=usual` leaves it as it is.
-const KEEPS_NOTHING: [(&str, &str); 2] =
-    [("MALLOC_MMAP_THRESHOLD_", "131072"), ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0")];
 const MINUTE: Duration = Duration::from_secs(60);
 /// How much more memory there may be at the end than after the first minute.
 const GROWTH: f64 = 1.05;
@@ -99,9 +93,6 @@ fn at_half_speed_nothing_grows_nothing_is_left_and_every_request_is_accounted_fo
     let tokens = Tokens::new();
     let keys = keys(&tokens);
     let audit = Path::new(&tokens.path()).with_file_name("audit.jsonl");
-    let is_usual = std::env::var("MODELTAP_SOAK_MALLOC").is_ok_and(|which| which == "usual");
-    let allocator = if is_usual { &[][..] } else { &KEEPS_NOTHING };
-    println!("the bridge's allocator: {allocator:?}");
     let tokens_path = tokens.path();
     let keep = FILES.0.to_string();
     let settings = [
@@ -117,7 +108,7 @@ fn at_half_speed_nothing_grows_nothing_is_left_and_every_request_is_accounted_fo
         ("MODELTAP_AUDIT_MAX_SIZE", FILES.1),
         ("MODELTAP_AUDIT_KEEP", &keep),
     ];
-    let mut pipes = Pipes::new(&[&settings, allocator].concat());
+    let mut pipes = Pipes::new(&settings);
     let addr = host::open(&pipes);
     let before = held_before(&pipes, addr);
     let (stage, words) = Stage::new(addr, keys);

@@ -218,7 +218,7 @@ fn every_client_is_told_when_the_host_goes() {
     stream.head();
     let gone = Instant::now();
     bridge.close_stdin();
-    assert_eq!(whole.answer().status, 503);
+    assert_eq!(whole.answer().status, 502);
     let mut last = String::new();
     stream.chunk().expect("the role");
     while let Some(chunk) = stream.chunk() {

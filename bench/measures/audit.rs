@@ -1,5 +1,6 @@
 //! What the audit file costs: the same bridge with it and without, in the same rounds, and in this
-//! process the two steps that a record goes by, redaction and the way into the queue.
+//! process the two steps that a record goes by, redaction and the way into the queue; and what it takes
+//! to count a request for `/metrics`.
 
 use super::latency::{self, SMALL};
 use super::{Bench, Stage, median_of, pinned, records};
@@ -12,6 +13,7 @@ use crate::system::Scratch;
 use modeltap::record::audit::entry::Rx;
 use modeltap::record::audit::redact::redact;
 use modeltap::record::audit::{Audit, Settings};
+use modeltap::record::metrics::{MODELS, Metrics};
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ pub fn run(bench: &mut Bench) -> Result<(), String> {
     let file = scratch.file("audit.jsonl");
     in_bridge(bench, &file)?;
     redaction(bench);
+    figures(bench);
     queue(bench, &scratch)
 }
 
@@ -121,6 +124,26 @@ fn redaction(bench: &mut Bench) {
             let nanos = median_of(TIMES, || drop(black_box(redact(black_box(&text), &[]))));
             let each = nanos.map(|nanos| nanos * 1e3 / text.len() as f64);
             bench.results.add(("audit", &case), ("redaction", "ns/kB"), MODELTAP, each);
+        }
+    }
+}
+
+/// How long it takes to count a request for `/metrics`, with one model and with as many as are told
+/// apart, the last of them asked for.
+fn figures(bench: &mut Bench) {
+    let names: Vec<String> = (0..MODELS).map(|number| format!("model-{number:02}")).collect();
+    for (what, listed) in [("1", names.get(..1)), ("64", Some(&*names))] {
+        let (Some(listed), case): (_, Case) = (listed, vec![("models", what.to_owned())]) else {
+            continue;
+        };
+        let metrics = Metrics::new(listed);
+        let asked = records::asked("alice", listed.last().map_or("", |name| name));
+        let tx = records::answered(asked, 200, Duration::from_millis(12), "");
+        for _ in 0..bench.options.rounds {
+            // One by itself is hardly longer than the look at the clock.
+            let nanos = median_of(TIMES, || (0..100).for_each(|_| metrics.tx(black_box(&tx))));
+            let each = nanos.map(|nanos| nanos / 100.0);
+            bench.results.add(("audit", &case), ("counted", "ns"), MODELTAP, each);
         }
     }
 }

@@ -134,6 +134,7 @@ pub fn answered<'a>(asked: Asked<'a>, status: u16, time: Duration, body: &'a str
         backend: Some("sampling"),
         time,
         first: None,
+        first_piece: None,
         tokens: Some(Tokens { prompt: 90, completion: 60, estimated: true }),
         body: Some(body),
     }

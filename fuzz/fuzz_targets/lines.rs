@@ -60,6 +60,10 @@ impl Peer for Listener {
         self.heard("begins".into());
     }
 
+    fn met(&self) {}
+
+    fn turned_away(&self, _: &Client, _: Era) {}
+
     fn is_ready(&self) {
         self.heard("is ready".into());
     }

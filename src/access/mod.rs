@@ -3,6 +3,7 @@
 pub mod caller;
 pub mod cidr;
 mod failures;
+pub mod gate;
 pub mod limits;
 pub mod rate;
 pub mod refused;
@@ -18,8 +19,9 @@ use crate::http::{Head, Headers};
 use caller::Caller;
 use cidr::Cidr;
 use failures::Failures;
+use gate::{Barred, Gate, Inside, Patience};
 use hmac_sha256::HMAC;
-use limits::{Allowance, Barred, Gate, Inside, Patience, Standing};
+use limits::{Allowance, Standing};
 use rate::Rate;
 use refused::Refused;
 use sites::Sites;

@@ -290,9 +290,13 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The superuser who changes somebody's file leaves it theirs: their bridge could not read it else.
+/// Gives the new file the owner of that at `path`. The superuser who changes somebody's file leaves
+/// it theirs: their bridge could not read it else.
+///
+/// # Errors
+/// The system refuses.
 #[cfg(unix)]
-fn keep_owner(path: &Path, new: &File) -> io::Result<()> {
+pub fn keep_owner(path: &Path, new: &File) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, fchown};
     let Ok(old) = fs::metadata(path) else { return Ok(()) };
     match old.uid() == new.metadata()?.uid() {
@@ -301,8 +305,12 @@ fn keep_owner(path: &Path, new: &File) -> io::Result<()> {
     }
 }
 
+/// Owners are not known here.
+///
+/// # Errors
+/// None.
 #[cfg(not(unix))]
-fn keep_owner(_: &Path, _: &File) -> io::Result<()> {
+pub fn keep_owner(_: &Path, _: &File) -> io::Result<()> {
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What each token has used: the counts, their file's text, and the meter that a running bridge
 //! counts with. Pure: no files, no clocks.
 
-use super::limits::Gate;
+use super::gate::Gate;
 use super::token_json::{Moment, Text, strict};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;

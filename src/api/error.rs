@@ -99,6 +99,13 @@ impl ApiError {
         ApiError { retry_after: Some(5), ..error }
     }
 
+    /// 503: it is going.
+    pub fn draining() -> Self {
+        let said = "this bridge was told to end: ask another one";
+        let error = ApiError::new(503, SERVER, "draining", said);
+        ApiError { retry_after: Some(1), ..error }
+    }
+
     /// 404: no such path.
     pub fn not_found(path: &str) -> Self {
         let message = format!("there is nothing at {path}; the API is under /v1");

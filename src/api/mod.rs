@@ -117,6 +117,8 @@ pub enum Route<'a> {
     Health,
     /// `GET /ready`: is there a model behind it?
     Ready,
+    /// `GET /metrics`: figures for Prometheus
+    Metrics,
     /// `GET /openapi.json`: what is all this?
     OpenApi,
     /// `GET /`: the page that shows what the bridge is doing
@@ -128,7 +130,7 @@ pub enum Route<'a> {
 }
 
 /// The routes as people write them, in the order of [`Route`].
-pub const ROUTES: [&str; 17] = [
+pub const ROUTES: [&str; 18] = [
     "POST /v1/chat/completions",
     "POST /v1/messages",
     "POST /v1/messages/count_tokens",
@@ -142,6 +144,7 @@ pub const ROUTES: [&str; 17] = [
     "GET /api/hello",
     "GET /health",
     "GET /ready",
+    "GET /metrics",
     "GET /openapi.json",
     "GET /",
     "GET /v1/events",
@@ -167,6 +170,7 @@ impl<'a> Route<'a> {
             "/api/hello" => Route::Hello,
             "/health" => Route::Health,
             "/ready" => Route::Ready,
+            "/metrics" => Route::Metrics,
             "/openapi.json" => Route::OpenApi,
             "/" => Route::Page,
             "/v1/events" => Route::Events,
@@ -207,6 +211,7 @@ impl<'a> Route<'a> {
             Route::Hello => "/api/hello",
             Route::Health => "/health",
             Route::Ready => "/ready",
+            Route::Metrics => "/metrics",
             Route::OpenApi => "/openapi.json",
             Route::Page => "/",
             Route::Events => "/v1/events",

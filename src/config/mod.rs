@@ -2,6 +2,7 @@
 //! the two ancestors), its default and its help. `--help` and the table in the README are made from
 //! it. Nothing else reads the environment.
 
+mod sources;
 mod table;
 
 use crate::access;
@@ -11,15 +12,16 @@ use crate::host::Backend;
 use crate::host::create_message::Preferences;
 use crate::host::forward;
 use crate::http::Limits;
+use crate::last_host;
 use crate::mcp::session::Era;
 use crate::names::Names;
 use crate::record::audit;
 use crate::record::log::Level;
+pub use sources::{Given, Source, given};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
-pub use table::SETTINGS;
-use table::{Apply, Setting};
+pub use table::{SETTINGS, Setting, choices, time};
 
 /// When stderr is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,7 @@ pub struct Config {
     pub port: u16,
     pub auto_start: bool,
     pub timeout: Option<Duration>,
+    pub drain: Duration,
     pub api_key: Option<String>,
     pub tokens: Option<PathBuf>,
     pub backend: Backend,
@@ -79,8 +82,11 @@ pub struct Config {
     pub health_verbose: bool,
     pub dashboard: bool,
     pub audit: audit::Settings,
+    pub state: Option<PathBuf>,
     /// Claude Code says so of the processes that it starts.
     pub in_claude_code: bool,
+    /// Variables that are set and keep Claude Code from having channels.
+    pub hindrances: Vec<String>,
     chunk: Option<usize>,
     interval: Option<Duration>,
     punctuation: Option<Duration>,
@@ -93,6 +99,7 @@ impl Default for Config {
             port: 8787,
             auto_start: true,
             timeout: Some(Duration::from_secs(180)),
+            drain: Duration::from_secs(10),
             api_key: None,
             tokens: None,
             backend: Backend::Auto,
@@ -136,7 +143,9 @@ impl Default for Config {
             health_verbose: false,
             dashboard: true,
             audit: audit::Settings::default(),
+            state: None,
             in_claude_code: false,
+            hindrances: Vec::new(),
             chunk: None,
             interval: None,
             punctuation: None,
@@ -157,6 +166,16 @@ impl Config {
     }
 }
 
+/// What keeps Claude Code from having channels: each of the first two stops the question whether they
+/// are switched on (ollama/ollama#17210), with the others it does not ask Anthropic for its model.
+const HINDRANCES: [&str; 5] = [
+    "DISABLE_TELEMETRY",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+    "CLAUDE_CODE_USE_FOUNDRY",
+];
+
 /// The settings that `flags` (name and value) and the environment give, the flags first.
 ///
 /// # Errors
@@ -165,26 +184,48 @@ pub fn read(
     flags: &[(String, String)],
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<Config, String> {
-    let in_claude_code = env("CLAUDECODE").is_some_and(|value| value == "1");
-    let mut config = Config { in_claude_code, tokens: usual_path(&env), ..Config::default() };
-    for setting in SETTINGS {
-        // The weakest first, so that each stronger name overrides it; an empty one is not set.
-        for (name, apply) in setting.env.iter().rev() {
-            if let Some(value) = env(name).filter(|value| !value.is_empty()) {
-                apply_named(&mut config, setting, name, *apply, &value)?;
-            }
-        }
-        let given = flags.iter().filter(|(flag, _)| flag == setting.flag);
-        for (flag, value) in given {
-            if let Some((_, apply)) = setting.env.first() {
-                apply_named(&mut config, setting, &format!("--{flag}"), *apply, value)?;
-            }
+    let (config, faults) = read_all(flags, env);
+    faults.into_iter().next().map_or(Ok(config), |fault| Err(fault.said))
+}
+
+/// A value that cannot be understood.
+pub struct NotUnderstood {
+    /// Where it was given; none where settings do not fit each other.
+    pub source: Option<Source>,
+    /// One line that names it, and what is allowed. No secret is in it.
+    pub said: String,
+}
+
+/// The same as [`read`], going on past what cannot be understood, which has its default then.
+pub fn read_all(
+    flags: &[(String, String)],
+    env: impl Fn(&str) -> Option<String>,
+) -> (Config, Vec<NotUnderstood>) {
+    let is_set =
+        |name: &&&str| env(name).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+    let mut config = Config {
+        in_claude_code: env("CLAUDECODE").is_some_and(|value| value == "1"),
+        hindrances: HINDRANCES.iter().filter(is_set).map(|name| (*name).to_owned()).collect(),
+        tokens: usual_path(&env),
+        state: last_host::usual_path(&env),
+        ..Config::default()
+    };
+    let mut faults = Vec::new();
+    for given in given(flags, env) {
+        if let Err(allowed) = (given.apply)(&mut config, &given.text) {
+            let (source, text) = (given.source, &given.text);
+            let said = match given.setting.is_secret() {
+                true => format!("{source} is not understood; allowed: {allowed}"),
+                false => format!("{source}: {text:?} is not understood; allowed: {allowed}"),
+            };
+            faults.push(NotUnderstood { source: Some(source), said });
         }
     }
     if config.backend == Backend::Forward && config.forward.url.is_none() {
-        return Err(format!("--backend forward: {}", forward::UNSET));
+        let said = format!("--backend forward: {}", forward::UNSET);
+        faults.push(NotUnderstood { source: None, said });
     }
-    Ok(config)
+    (config, faults)
 }
 
 /// Where the tokens are, by the flag and the environment alone; `None`: there are to be none.
@@ -202,22 +243,6 @@ pub fn tokens(
             format!("--tokens: {value:?} is not understood; allowed: {allowed}")
         }),
     }
-}
-
-fn apply_named(
-    config: &mut Config,
-    setting: &Setting,
-    name: &str,
-    apply: Apply,
-    value: &str,
-) -> Result<(), String> {
-    apply(config, value).map_err(|allowed| match setting.flag {
-        // What may hold a secret is not repeated.
-        "api-key" | "forward" | "forward-key" => {
-            format!("{name} is not understood; allowed: {allowed}")
-        }
-        _ => format!("{name}: {value:?} is not understood; allowed: {allowed}"),
-    })
 }
 
 /// Whether the flag takes no value.
@@ -349,6 +374,18 @@ mod tests {
             assert_eq!(read(&flags, get).unwrap().tokens, path, "{flag:?} {env:?}");
         }
         assert!(tokens(Some(""), |_| None).unwrap_err().contains("none"));
+    }
+
+    #[test]
+    fn each_value_that_shells_offer_is_taken() {
+        for setting in SETTINGS {
+            for value in choices(setting.flag) {
+                let flags = [(setting.flag.to_owned(), value.to_owned())];
+                let (_, faults) = read_all(&flags, |_| None);
+                let fault = faults.into_iter().find(|fault| fault.source.is_some());
+                assert!(fault.is_none(), "--{} {value}", setting.flag);
+            }
+        }
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub const SETTINGS: &[Setting] = &[
             ("BRIDGE_CHAT_TIMEOUT_MS", |c, v| set(&mut c.timeout, millis(v, 1000, 1_800_000).map(Some))),
             ("MCPTB_HTTP_TIMEOUT", |c, v| set(&mut c.timeout, time_or_none(v)))],
         help: "wait for an answer; a stream's wait starts anew at each piece; none waits for ever" },
+    Setting { flag: "drain", value: "TIME", default: "10s",
+        env: &[("MODELTAP_DRAIN", |c, v| set(&mut c.drain, time(v, Duration::ZERO, DAY)))],
+        help: "after SIGTERM, for requests under way to end: half of it all is served while /ready says 503, then what comes is refused with 503; 0 ends at once" },
     Setting { flag: "api-key", value: "KEY", default: "none",
         env: &[("MODELTAP_API_KEY", api_key), ("BRIDGE_API_KEY", api_key)],
         help: "ask clients for this key on /v1/* (better set in the environment, where ps does not show it)" },
@@ -227,6 +230,9 @@ pub const SETTINGS: &[Setting] = &[
     Setting { flag: "audit-keep", value: "N", default: "10",
         env: &[("MODELTAP_AUDIT_KEEP", |c, v| set(&mut c.audit.keep, whole(v, 0, 1 << 20)))],
         help: "full audit files that are kept; 0 keeps all" },
+    Setting { flag: "state", value: "FILE", default: "~/.local/state/modeltap/last-host.json",
+        env: &[("MODELTAP_STATE", |c, v| set(&mut c.state, file(v)))],
+        help: "what the last host declared, written for modeltap doctor, below $XDG_STATE_HOME where that is set, on Windows below %LOCALAPPDATA%; none writes nothing" },
 ];
 
 const TEN: Duration = Duration::from_secs(10);
@@ -243,6 +249,22 @@ const LEVELS: &[(&str, Level)] =
     &[("full", Level::Full), ("brief", Level::Brief), ("off", Level::Off)];
 const COLORS: &[(&str, Color)] =
     &[("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
+
+/// The values that a setting takes, where these are few.
+pub fn choices(flag: &str) -> Vec<&'static str> {
+    fn names<T>(known: &[(&'static str, T)]) -> Vec<&'static str> {
+        known.iter().map(|(name, _)| *name).collect()
+    }
+    match flag {
+        "backend" => names(BACKENDS),
+        "era" => names(ERAS),
+        "log" => names(LEVELS),
+        "color" => names(COLORS),
+        "audit-body" => names(POLICIES),
+        "http-auto-start" | "consent-hold" => vec!["1", "0"],
+        _ => Vec::new(),
+    }
+}
 
 fn host(config: &mut Config, value: &str) -> Result<(), String> {
     config.host = value.to_owned();
@@ -386,7 +408,10 @@ fn one_of<T: Copy>(text: &str, known: &[(&str, T)]) -> Result<T, String> {
 }
 
 /// Seconds, or a number with its unit.
-fn time(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+///
+/// # Errors
+/// What is allowed.
+pub fn time(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let time = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
         Err(_) => humantime::parse_duration(text).ok(),

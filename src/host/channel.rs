@@ -60,6 +60,9 @@ impl Way for Channel {
     fn ask(&self, ask: &Ask, errand: &Errand) -> Result<Place, Failure> {
         let handle = self.exchange.hand_out(errand.id, self.name(), errand.again);
         let Some(handle) = handle else { return Ok(Place::Asked) };
+        if errand.again {
+            self.replies.missed();
+        }
         let told =
             Told { handle, again: errand.again, is_silent: self.replies.has_answered_event() };
         let line = event(&content(ask, &told), meta(ask, &told));

@@ -172,6 +172,13 @@ impl Hosts {
         ways.into_iter().find(|way| way.name() == name)
     }
 
+    /// Notes that a request by this way got no answer in time.
+    pub fn was_silent(&self, way: &str) {
+        if way == self.channel.name() {
+            self.replies.missed();
+        }
+    }
+
     /// Why a request by this way may have got no answer, where that can be guessed.
     pub fn why_silent(&self, way: &str) -> Option<&'static str> {
         let channel = way == self.channel.name() && !self.replies.has_answered_event();

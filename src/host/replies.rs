@@ -3,6 +3,7 @@
 
 use crate::chat::{Call, Event, Failure, FailureKind, StopReason};
 use crate::exchange::{CallId, Exchange, Handle, Refused, Taken};
+use crate::last_host::LastHost;
 use crate::mcp::arguments::Arguments;
 use crate::mcp::rpc;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Clone)]
 pub struct Replies {
     exchange: Exchange,
+    last_host: LastHost,
     answered_event: Arc<AtomicBool>,
 }
 
@@ -33,8 +35,13 @@ impl NotTaken {
 
 impl Replies {
     /// Replies to what waits in `exchange`.
-    pub fn new(exchange: Exchange) -> Self {
-        Replies { exchange, answered_event: Arc::default() }
+    pub fn new(exchange: Exchange, last_host: LastHost) -> Self {
+        Replies { exchange, last_host, answered_event: Arc::default() }
+    }
+
+    /// Notes a request that went by an event and was not answered in time.
+    pub fn missed(&self) {
+        self.last_host.channel_unanswered();
     }
 
     /// Whether the session has shown that channel events reach it.
@@ -88,8 +95,8 @@ impl Replies {
             message: format!("request_id {id}: {refused}"),
             is_wrong: refused == Refused::Unknown,
         })?;
-        if taken.way == "channel" {
-            self.answered_event.store(true, Ordering::Relaxed);
+        if taken.way == "channel" && !self.answered_event.swap(true, Ordering::Relaxed) {
+            self.last_host.channel_answered();
         }
         Ok(taken)
     }

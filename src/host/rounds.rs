@@ -7,6 +7,7 @@ use super::states::States;
 use super::{Errand, Place, Way, sampling};
 use crate::chat::{Ask, Event, Failure};
 use crate::exchange::{CallId, Exchange, Handle, Taken};
+use crate::last_host::LastHost;
 use crate::mcp::modern::{self, Refusal};
 use crate::mcp::outbox::{Outbox, Report};
 use crate::mcp::rpc::{self, RpcId};
@@ -44,6 +45,7 @@ pub struct Rounds {
     /// Whether every host that is there takes tools as such.
     takes_tools: AtomicBool,
     states: States,
+    last_host: LastHost,
 }
 
 /// A call, or the next leg of it.
@@ -56,6 +58,9 @@ pub struct Leg {
     pub limit: Option<Duration>,
 }
 
+/// What hosts leave of a round that was refused.
+const DROPPED: &str = "hook was called anew without the answers to the round before: as a rule one of \
+    its requests was refused at the host";
 /// A call that cannot go on.
 const CALL_AGAIN: &str = "call hook again, without inputResponses and requestState";
 
@@ -67,10 +72,11 @@ impl Rounds {
         outbox: Outbox,
         report: Report,
         limits: Limits,
+        last_host: LastHost,
     ) -> Self {
         let fetching = Fetching::new(exchange.clone(), offers.clone(), outbox, limits.lease);
         let (takes_tools, states) = (AtomicBool::new(false), States::new(Instant::now()));
-        Rounds { exchange, offers, fetching, limits, report, takes_tools, states }
+        Rounds { exchange, offers, fetching, limits, report, takes_tools, states, last_host }
     }
 
     /// One leg of a call: takes the answers to the round before and waits for the next requests, no
@@ -108,7 +114,11 @@ impl Rounds {
                 // SDK clients drop a whole round without a word when one of its requests is
                 // refused; with no other call open this is the same host, beginning anew.
                 if is_alone {
-                    let dropped = self.states.give_back().into_iter();
+                    let dropped = self.states.give_back();
+                    if !dropped.is_empty() {
+                        self.last_host.refused(0, DROPPED, false);
+                    }
+                    let dropped = dropped.into_iter();
                     dropped.for_each(|handle| self.exchange.give_back(handle, Some(&hold)));
                 }
                 drop(hold);
@@ -152,6 +162,7 @@ impl Rounds {
                 self.exchange.give_back(handle, Some(&hold));
                 continue;
             };
+            self.last_host.granted();
             let events =
                 sampling::read(result.get()).unwrap_or_else(|failure| vec![Event::Failed(failure)]);
             // Refused, nobody waits for it any more.

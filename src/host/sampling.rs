@@ -7,6 +7,7 @@ use super::turns::Turns;
 use super::{Errand, Place, Way, send_by, unsent};
 use crate::chat::{Ask, Call, Event, Failure, FailureKind, StopReason};
 use crate::exchange::{CallId, Exchange, Handle, Refused, Taken};
+use crate::last_host::LastHost;
 use crate::mcp::outbox::Outbox;
 use crate::mcp::rpc::{self, RpcError};
 use crate::mcp::session::Session;
@@ -29,6 +30,8 @@ pub struct Sampling {
     pub hooks: Hooks,
     /// How many requests the host has, and who waits for his turn.
     pub turns: Turns,
+    /// What `modeltap doctor` is told.
+    last_host: LastHost,
     /// Requests outside a call of the host's own have succeeded.
     accepts_unasked: AtomicBool,
     /// When the last of them was refused as SEP-2260 says, and the host's words.
@@ -44,6 +47,7 @@ impl Sampling {
         preferences: Preferences,
         hooks: Hooks,
         turns: Turns,
+        last_host: LastHost,
     ) -> Self {
         Sampling {
             exchange,
@@ -52,6 +56,7 @@ impl Sampling {
             preferences,
             hooks,
             turns,
+            last_host,
             accepts_unasked: AtomicBool::new(false),
             wants_hook: Mutex::default(),
         }
@@ -99,6 +104,7 @@ impl Sampling {
         let hooked = asked.map(|asked| self.hooks.since(asked.age));
         let events = match answer {
             Ok(result) => {
+                self.last_host.granted();
                 match hooked {
                     Some(Hooked::Never) => {
                         self.accepts_unasked.store(true, Ordering::Relaxed);
@@ -111,6 +117,8 @@ impl Sampling {
             }
             Err(error) => {
                 let failure = self.refused(&error, hooked);
+                let is_denial = failure.kind == FailureKind::Denied;
+                self.last_host.refused(error.code, &error.message, is_denial);
                 if failure.kind == FailureKind::Unavailable {
                     self.turns.leave(handle.call, self.is_hooked());
                     self.exchange.give_back(handle, None);

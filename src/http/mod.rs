@@ -14,6 +14,14 @@ pub use native::Server;
 #[cfg(feature = "tiny_http")]
 pub use tiny::Server;
 
+/// Takes the port as a server would, and lets it go.
+///
+/// # Errors
+/// Why a server could not listen there now.
+pub fn try_to_bind(host: &str, port: u16) -> io::Result<()> {
+    native::bind(&(host.trim_matches(['[', ']']).to_owned(), port)).map(drop)
+}
+
 use std::borrow::Cow;
 use std::io;
 use std::net::IpAddr;

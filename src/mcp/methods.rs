@@ -56,7 +56,12 @@ impl<P: Peer> Server<P> {
             return Some(invalid(said).to_line(id));
         }
         let modern = match self.era {
-            Era::Legacy => false,
+            Era::Legacy => {
+                if method == "server/discover" {
+                    self.turn_away_modern(params);
+                }
+                false
+            }
             Era::Modern => true,
             Era::Auto => method == "server/discover" || modern::is_modern(params),
         };
@@ -88,6 +93,7 @@ impl<P: Peer> Server<P> {
                 self.declined.store(false, Ordering::Relaxed);
                 let client = self.session.initialize(params).map_err(invalid)?;
                 self.peer.begins();
+                self.peer.met();
                 self.initialized(&client)
             }
             "ping" => "{}".to_owned(),
@@ -107,6 +113,7 @@ impl<P: Peer> Server<P> {
         params: Option<&str>,
     ) -> Result<Option<String>, Refusal> {
         if method == "initialize" {
+            self.peer.turned_away(&Client::introduced(params), Era::Legacy);
             return Err(modern::no_handshake());
         }
         if !matches!(
@@ -126,16 +133,12 @@ impl<P: Peer> Server<P> {
         {
             return Err(unknown(method));
         }
-        self.session.met(&meta);
+        if self.session.met(&meta) {
+            self.peer.met();
+        }
         Ok(Some(match method {
             "server/discover" => {
-                let client = Client {
-                    name: meta.name,
-                    version: meta.version,
-                    protocol: MODERN,
-                    modern_sampling: meta.sampling,
-                    ..Client::default()
-                };
+                let client = Client::of(meta);
                 let (capabilities, instructions) = self.peer.welcome(&client);
                 rpc::json(&modern::discovered(&capabilities, &instructions))
             }
@@ -149,6 +152,16 @@ impl<P: Peer> Server<P> {
                 Some(outcome) => outcome.to_json(true),
             },
         }))
+    }
+
+    /// Notes a host that looks for the modern era where only the other is spoken.
+    fn turn_away_modern(&self, params: Option<&str>) {
+        if let Ok(meta) = modern::read(params)
+            && self.session.client().protocol.is_empty()
+        {
+            let client = Client { protocol: "", ..Client::of(meta) };
+            self.peer.turned_away(&client, Era::Modern);
+        }
     }
 
     /// Notes that the client considers the handshake done.

@@ -3,7 +3,7 @@
 
 use super::outbox::Outbox;
 use super::rpc::{self, RpcId};
-use super::session::MODERN;
+use super::session::{MODERN, declared};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -55,6 +55,8 @@ pub struct Meta {
     pub name: String,
     /// `clientInfo.version`.
     pub version: String,
+    /// The names of the capabilities that it declares.
+    pub capabilities: Vec<String>,
     /// Whether the client samples.
     pub sampling: bool,
     /// Whether its sampling takes tools.
@@ -104,6 +106,7 @@ pub fn read(params: Option<&str>) -> Result<Meta, Refusal> {
     Ok(Meta {
         name: info("name"),
         version: info("version"),
+        capabilities: declared(capabilities),
         sampling: sampling.is_some(),
         sampling_tools: sampling.and_then(|s| s.get("tools")).is_some_and(Value::is_object),
     })

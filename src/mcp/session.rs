@@ -2,6 +2,7 @@
 
 use super::modern::Meta;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The versions of the legacy era, oldest first.
@@ -33,6 +34,8 @@ pub struct Client {
     pub version: String,
     /// The protocol version that was agreed; empty before `initialize`.
     pub protocol: &'static str,
+    /// The names of the capabilities that it declared, see [`declared`].
+    pub capabilities: Vec<String>,
     /// Whether it declared `sampling` and takes requests for it at any time.
     pub sampling: bool,
     /// Whether its sampling takes tools (`sampling.tools`, from 2025-11-25 on).
@@ -49,14 +52,9 @@ pub struct Client {
 struct Initialize {
     protocol_version: String,
     #[serde(default)]
-    capabilities: Capabilities,
+    capabilities: Map<String, Value>,
     #[serde(default)]
     client_info: ClientInfo,
-}
-
-#[derive(Deserialize, Default)]
-struct Capabilities {
-    sampling: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize, Default)]
@@ -65,6 +63,49 @@ struct ClientInfo {
     name: String,
     #[serde(default)]
     version: String,
+}
+
+impl Client {
+    /// Who sends modern requests.
+    pub fn of(meta: Meta) -> Self {
+        Client {
+            name: meta.name,
+            version: meta.version,
+            protocol: MODERN,
+            capabilities: meta.capabilities,
+            modern_sampling: meta.sampling,
+            ..Client::default()
+        }
+    }
+
+    /// Who wants to shake hands, with no protocol agreed; nobody known where its params cannot be read.
+    pub fn introduced(params: Option<&str>) -> Self {
+        let params = params.and_then(|params| serde_json::from_str::<Initialize>(params).ok());
+        params.map_or_else(Client::default, |params| Client {
+            name: params.client_info.name,
+            version: params.client_info.version,
+            capabilities: declared(&params.capabilities),
+            ..Client::default()
+        })
+    }
+}
+
+/// The most names of capabilities that are kept of a host, and the most bytes of each.
+const MOST: usize = 32;
+const LONGEST: usize = 64;
+
+/// The names of declared capabilities, with those one level within them as `sampling.tools`; no more
+/// than 32, and none that is longer than 64 bytes.
+pub fn declared(capabilities: &Map<String, Value>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, value) in capabilities.iter().filter(|(_, value)| !value.is_null()) {
+        names.push(name.clone());
+        let within = value.as_object().into_iter().flatten();
+        names.extend(within.map(|(inner, _)| format!("{name}.{inner}")));
+    }
+    names.retain(|name| name.len() <= LONGEST && !name.contains(char::is_control));
+    names.truncate(MOST);
+    names
 }
 
 /// The session with the host. Clones share it.
@@ -87,11 +128,12 @@ impl Session {
             serde_json::from_str(params).map_err(|e| format!("initialize: {e}"))?;
         let asked = VERSIONS.into_iter().find(|version| *version == params.protocol_version);
         let protocol = asked.unwrap_or(LATEST);
-        let sampling = params.capabilities.sampling.as_ref();
+        let sampling = params.capabilities.get("sampling");
         let client = Arc::new(Client {
             name: params.client_info.name,
             version: params.client_info.version,
             protocol,
+            capabilities: declared(&params.capabilities),
             sampling: sampling.is_some_and(|sampling| !sampling.is_null()),
             sampling_tools: protocol == LATEST
                 && sampling.and_then(|s| s.get("tools")).is_some_and(|tools| !tools.is_null()),
@@ -112,23 +154,18 @@ impl Session {
         is_news
     }
 
-    /// Notes who sends modern requests, unless hands were shaken with somebody.
-    pub fn met(&self, meta: &Meta) {
+    /// Notes who sends modern requests, unless hands were shaken with somebody; `false` when that was
+    /// known.
+    pub fn met(&self, meta: &Meta) -> bool {
         let known = self.client();
         let is_known = known.name == meta.name && known.modern_sampling == meta.sampling;
         match known.protocol {
             "" => {}
             MODERN if !is_known => {}
-            _ => return,
+            _ => return false,
         }
-        self.set(Arc::new(Client {
-            name: meta.name.clone(),
-            version: meta.version.clone(),
-            protocol: MODERN,
-            modern_sampling: meta.sampling,
-            ready: true,
-            ..Client::default()
-        }));
+        self.set(Arc::new(Client { ready: true, ..Client::of(meta.clone()) }));
+        true
     }
 
     fn set(&self, client: Arc<Client>) {

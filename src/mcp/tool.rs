@@ -3,7 +3,7 @@
 use super::arguments::{Argument, Arguments};
 use super::modern::{self, Meta};
 use super::rpc::{self, RpcError, RpcId};
-use super::session::Client;
+use super::session::{Client, Era};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -113,6 +113,10 @@ pub trait Peer: Send + Sync {
     fn welcome(&self, client: &Client) -> (Value, String);
     /// A session begins: what was learnt of the one before is of no use.
     fn begins(&self);
+    /// The session knows its host: hands are shaken, or a first modern request has come.
+    fn met(&self);
+    /// A host spoke an era that the settings do not have.
+    fn turned_away(&self, client: &Client, spoke: Era);
     /// The session is ready: requests may be sent to the host.
     fn is_ready(&self);
     /// Whether a host that probes for the modern era is served better in the legacy one.

@@ -1,21 +1,25 @@
-//! What happened: lines on stderr, the ring of recent events, the audit file, and what the page shows of
-//! each request. Nothing here makes a request wait.
+//! What happened: lines on stderr, the ring of recent events, the audit file, the figures, and what the
+//! page shows of each request. Nothing here makes a request wait.
 
 pub mod address;
 pub mod audit;
 pub mod events;
 pub mod live;
 pub mod log;
+pub mod metrics;
 
 use audit::Audit;
 use audit::entry::{Rx, Tx};
 use live::Live;
+use metrics::Metrics;
 use std::sync::Arc;
 
 /// Those who are told of each request and of how it was answered.
 pub struct Records {
     /// The audit file.
     pub audit: Audit,
+    /// The figures.
+    pub metrics: Metrics,
     /// What the page shows, unless it is switched off.
     pub live: Option<Arc<Live>>,
 }
@@ -35,6 +39,7 @@ impl Records {
 
     /// Tells how a request was answered.
     pub fn tx(&self, tx: &Tx) {
+        self.metrics.tx(tx);
         if self.audit.is_on() && !tx.asked.is_probe {
             self.audit.tx(tx);
         }

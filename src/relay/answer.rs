@@ -15,6 +15,8 @@ pub struct Answer {
     pub host_model: Option<String>,
     /// When a stream's head has left.
     pub begun: Option<Instant>,
+    /// When the first piece of a stream has left.
+    pub first_piece: Option<Instant>,
 }
 
 impl Answer {

@@ -10,7 +10,7 @@ mod told;
 mod waiting;
 
 use crate::access::Access;
-use crate::access::limits::Barred;
+use crate::access::gate::Barred;
 use crate::access::refused::Refused;
 use crate::api::error::ApiError;
 use crate::api::{Context, Encoder, Endpoint, Parsed};
@@ -277,6 +277,7 @@ impl<'a> Trip<'a> {
             prompt: 0,
             host_model: None,
             begun: None,
+            first_piece: None,
         }
     }
 

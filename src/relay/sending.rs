@@ -91,6 +91,9 @@ impl Trip<'_> {
                 silent_until = now + self.relay.keep_alive;
             }
             while let Some((choice, event)) = pacer.pop(now) {
+                if matches!(event, Event::Delta(_) | Event::ToolCall(_)) {
+                    answer.first_piece.get_or_insert(now);
+                }
                 encoder.event(choice, &event, &mut out);
                 answer.take(choice, event);
                 if out.len() >= LARGE {

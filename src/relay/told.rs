@@ -34,6 +34,7 @@ struct Ending<'e> {
     error: Option<&'e str>,
     usage: Option<Usage>,
     begun: Option<Instant>,
+    first_piece: Option<Instant>,
     text: Cow<'e, str>,
 }
 
@@ -66,6 +67,7 @@ impl Trip<'_> {
             completion,
             estimated: true,
         });
+        let since_start = |at: Instant| at.saturating_duration_since(*started);
         self.asked(|asked| {
             relay.records.tx(&Tx {
                 asked,
@@ -73,7 +75,8 @@ impl Trip<'_> {
                 error: ending.error,
                 backend: way,
                 time,
-                first: ending.begun.map(|at| at.saturating_duration_since(*started)),
+                first: ending.begun.map(since_start),
+                first_piece: ending.first_piece.map(since_start),
                 tokens,
                 body: Some(&ending.text),
             });
@@ -130,6 +133,7 @@ impl Trip<'_> {
             error: Some(error.code),
             usage: answer.map(Answer::usage),
             begun: answer.and_then(|answer| answer.begun),
+            first_piece: answer.and_then(|answer| answer.first_piece),
             text: message.into(),
         };
         self.tx(&ending, format_args!(""), |rows| rows.push("", message));
@@ -143,6 +147,7 @@ impl Trip<'_> {
             error: Some("client_gone"),
             usage: Some(answer.usage()),
             begun: answer.begun,
+            first_piece: answer.first_piece,
             text: self.text(answer),
         };
         self.tx(&ending, format_args!("{said}"), |rows| answer.tell(rows));
@@ -156,6 +161,7 @@ impl Trip<'_> {
             error: None,
             usage: Some(usage),
             begun: answer.begun,
+            first_piece: answer.first_piece,
             text: self.text(answer),
         };
         self.tx(&ending, counts, |rows| answer.tell(rows));

@@ -60,6 +60,7 @@ impl Trip<'_> {
     pub(super) fn expired(&self) -> Failure {
         let waited = self.relay.timeout().unwrap_or_default();
         let waited = humantime::format_duration(waited);
+        self.way.get().iter().for_each(|way| self.relay.hosts.was_silent(way));
         let why = self.way.get().and_then(|way| self.relay.hosts.why_silent(way));
         let why = why.map(|why| format!("; {why}")).unwrap_or_default();
         let said = format!("no answer within {waited} (MODELTAP_TIMEOUT){why}");

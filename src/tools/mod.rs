@@ -16,10 +16,11 @@ use crate::host::forward;
 use crate::host::pull::{Next, Replied};
 use crate::host::replies::NotTaken;
 use crate::host::rounds::Leg;
+use crate::last_host::LastHost;
 use crate::mcp::arguments::Arguments;
 use crate::mcp::modern::Meta;
 use crate::mcp::rpc::{self, RpcError, RpcId};
-use crate::mcp::session::Client;
+use crate::mcp::session::{Client, Era};
 use crate::mcp::tool::{Answer, Call, Outcome, Peer, Tool};
 use crate::record::events::{self, Event, Ring};
 use crate::routes::Routes;
@@ -43,6 +44,8 @@ pub struct ToolBox {
     pub exchange: Exchange,
     /// Recent events.
     pub ring: Arc<Ring>,
+    /// What `modeltap doctor` is told of the host.
+    pub last_host: LastHost,
     /// When the process started.
     pub started: Instant,
 }
@@ -61,7 +64,18 @@ impl Peer for ToolBox {
         self.hosts.begin();
     }
 
+    fn met(&self) {
+        let client = self.hosts.session.client();
+        self.last_host.met(&client, self.hosts.offers_channel(&client));
+        self.note_way();
+    }
+
+    fn turned_away(&self, client: &Client, spoke: Era) {
+        self.last_host.turned_away(client, spoke);
+    }
+
     fn is_ready(&self) {
+        self.met();
         // Whoever had something before this session began will not answer it.
         self.exchange.give_back_all();
         self.exchange.host_appeared();
@@ -83,7 +97,11 @@ impl Peer for ToolBox {
     fn call(&self, call: Call) -> Answer {
         let arguments = &call.arguments;
         Answer::Done(match call.name {
-            "http_server_start" => self.start(arguments),
+            "http_server_start" => {
+                let started = self.start(arguments);
+                self.note_way();
+                started
+            }
             "http_server_stop" => {
                 let said = "the HTTP server was stopped by the tool http_server_stop";
                 self.control.stop(&Failure::new(FailureKind::Stopped, said));
@@ -103,12 +121,12 @@ impl Peer for ToolBox {
                 self.replied(self.hosts.replies.reply_stream(arguments, note))
             }
             "channel_publish" => self.publish(arguments),
-            "next_request" => return self.next_request(call),
+            "next_request" => return self.then_noted(self.next_request(call)),
             "forward_chat" => match &self.hosts.forward {
                 Some(forward) => return forward.chat(call.id, arguments, call.modern.is_some()),
                 None => Outcome::error(forward::UNSET),
             },
-            _ => return self.hook(call),
+            _ => return self.then_noted(self.hook(call)),
         })
     }
 
@@ -141,6 +159,23 @@ fn number(arguments: &Arguments, name: &str) -> Option<u64> {
 }
 
 impl ToolBox {
+    /// Tells for `modeltap doctor` which way requests go now.
+    fn note_way(&self) {
+        let chosen = self.hosts.choose();
+        let way = chosen.map(|way| way.name()).map_err(|failure| failure.message);
+        self.last_host.goes(way, self.control.status().listen_url);
+    }
+
+    /// An open call may be another way. It is called at each round of such a call, so that what is
+    /// known already must cost nothing.
+    fn then_noted(&self, answer: Answer) -> Answer {
+        let is_known = self.hosts.choose().is_ok_and(|way| self.last_host.knows_way(way.name()));
+        if !is_known {
+            self.note_way();
+        }
+        answer
+    }
+
     fn start(&self, arguments: &Arguments) -> Outcome {
         if !self.control.status().running {
             if let Some(key) = text(arguments, "api_key") {

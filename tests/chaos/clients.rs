@@ -129,7 +129,7 @@ impl Question<'_> {
                 }
             };
             is_late && begun.elapsed() >= TIMEOUT.0
-        } else if is(503)
+        } else if (is(502) || is(503))
             && ["has gone", "server is stopping"].iter().any(|said| message.contains(said))
         {
             self.stage.count("told that the host has gone");

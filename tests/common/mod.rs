@@ -7,6 +7,7 @@ pub mod calls;
 pub mod endpoint;
 pub mod http;
 pub mod modern;
+pub mod prometheus;
 pub mod pull;
 pub mod scarce;
 pub mod schema;

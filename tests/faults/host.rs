@@ -20,7 +20,7 @@ pub fn dies() -> Told {
     stage.bridge.close_stdin();
     for client in clients {
         let answer = client.get();
-        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert_eq!(answer.status, 502, "{}", answer.text());
         assert!(answer.text().contains("host has gone"), "{}", answer.text());
     }
     assert_eq!(stage.bridge.wait().code(), ExitStatus::default().code());
@@ -30,7 +30,7 @@ pub fn dies() -> Told {
     assert_eq!(next.addr, addr);
     next.settle(
         "the host closes its pipes in the middle of an answer, while 3 clients wait",
-        "503 to each, and the process ends with 0; the next one serves on the same port",
+        "502 to each, and the process ends with 0; the next one serves on the same port",
         8,
     )
 }

@@ -32,7 +32,7 @@ pub fn false_lengths() -> Told {
     }
     assert!(stage.peak() < 8, "{} MiB", stage.peak());
     stage.settle(
-        "Content-Length 1e11, 100000000000, -1, 2^64, 2^64-1, +5, 0x10, none, \"5,5\", \"5,6\" …; chunks of 2^36 and 2^64 bytes",
+        "Content-Length 1e11, 100000000000, -1, 2^64, 2^64-1, +5, 0x10, an empty one, \"5,5\", \"5,6\" …; chunks of 2^36 and 2^64 bytes",
         "413 where it is a number, else 400, at once and without memory for it",
         8,
     )

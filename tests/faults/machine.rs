@@ -65,7 +65,7 @@ pub fn disk() -> Told {
         stage.bridge.wait_stderr("is written now");
         if required == "1" {
             let told = stage.settle(
-                "no room for the audit file and none for its 32 KiB more, with --audit-required and without",
+                "32 KiB of room for the audit file and then none, with --audit-required and without",
                 "all are answered, or 503 audit_unavailable with Retry-After where it is required; written on within a second of there being room",
                 32,
             );

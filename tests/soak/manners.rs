@@ -163,6 +163,8 @@ impl Client<'_> {
         };
         let statuses: &[u16] = match why {
             Refusal::WrongKey | Refusal::RevokedKey | Refusal::NoKey => &[401, 429],
+            // A good key that is new to an address from which too many wrong ones came.
+            Refusal::Model | Refusal::Address => &[403, 429],
             Refusal::Path => &[404],
             Refusal::Method => &[405],
             _ => &[403],

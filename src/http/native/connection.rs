@@ -45,7 +45,7 @@ pub fn serve<S: Service>(place: &Place, limits: &Limits, bodies: &Bodies, servic
             }
         }
         // Whoever stops the server cuts off what is idle by then; who falls idle later leaves here.
-        if place.is_stopping() {
+        if place.is_ending() {
             return;
         }
     }
@@ -77,7 +77,7 @@ fn one<S: Service>(
 ) -> Result<bool, Stop> {
     reader.wait_head(stream, limits, peer)?;
     let parsed = reader.head(limits, peer)?;
-    let (mut facts, mut head) = (parsed.facts()?, parsed.head);
+    let (facts, mut head) = (parsed.facts()?, parsed.head);
     place.set_busy();
     if place.is_evicted() {
         return Err(Stop::Quiet);
@@ -85,14 +85,14 @@ fn one<S: Service>(
     if !place.is_within_bound() {
         return Err(Refusal::Full.into());
     }
-    if place.is_stopping() {
+    if place.is_refusing() {
         return Err(Refusal::Stopping.into());
     }
     let visit = match service.admit(&head) {
         Ok(visit) => visit,
         Err(response) => {
             drop(head);
-            return Ok(decline(place, stream, reader, out, facts, &response));
+            return Ok(decline(place, reader, out, facts, &response));
         }
     };
     reader.check_length(&facts, limits)?;
@@ -114,11 +114,10 @@ fn one<S: Service>(
             body
         }
     };
-    facts.keep_alive &= !place.is_stopping();
 
     let request = Request { head, body: reader.body(&body) };
     let mut ahead = Vec::new();
-    let mut writer = Writer::new(stream, &mut ahead, facts, out);
+    let mut writer = Writer::new(place, &mut ahead, facts, out);
     // A bug met by one request must not take the other connections with it.
     let handled = catch_unwind(AssertUnwindSafe(|| service.handle(&request, visit, &mut writer)));
     if handled.is_err() && writer.is_fresh() {
@@ -138,7 +137,6 @@ fn one<S: Service>(
 #[inline(never)]
 fn decline(
     place: &Place,
-    stream: &TcpStream,
     reader: &mut Reader,
     out: &mut Vec<u8>,
     facts: Facts,
@@ -152,7 +150,7 @@ fn decline(
     };
     reader.consume(&body);
     let mut ahead = Vec::new();
-    let mut writer = Writer::new(stream, &mut ahead, facts, out);
+    let mut writer = Writer::new(place, &mut ahead, facts, out);
     writer.respond(response).is_ok() && writer.can_go_on()
 }
 
@@ -170,7 +168,7 @@ pub fn turn_away(place: &Place, service: &impl Service, time: Duration) {
 fn refuse(place: &Place, out: &mut Vec<u8>, response: &Response, linger: Duration) {
     let stream = place.stream();
     let mut ahead = Vec::new();
-    let answered = Writer::new(stream, &mut ahead, Facts::closing(), out).respond(response);
+    let answered = Writer::new(place, &mut ahead, Facts::closing(), out).respond(response);
     if answered.is_err() || stream.shutdown(Shutdown::Write).is_err() {
         return;
     }

@@ -108,6 +108,11 @@ impl Server {
         self.places.count()
     }
 
+    /// What lets it empty before it is stopped; see [`Drain::run`].
+    pub fn drain(&self) -> Drain {
+        Drain(self.places.clone())
+    }
+
     /// Stops accepting, then lets requests that are being answered finish until `deadline`.
     /// `end_waiting` is called once nobody new can come, to end what would wait longer.
     pub fn stop(&mut self, deadline: Instant, end_waiting: impl FnOnce()) {
@@ -124,6 +129,17 @@ impl Server {
         }
         end_waiting();
         self.places.stop(deadline);
+    }
+}
+
+/// Lets a running engine empty; apart from it, so that it can be stopped meanwhile.
+pub struct Drain(Places);
+
+impl Drain {
+    /// Serves until `notice` and refuses until `deadline`, or until nobody is left who would lose
+    /// anything: see [`Places::drain`].
+    pub fn run(&self, notice: Instant, deadline: Instant) {
+        self.0.drain(notice, deadline);
     }
 }
 

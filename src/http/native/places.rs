@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,17 @@ use std::time::{Duration, Instant};
 const OVER: usize = 64;
 /// A place that is at work.
 const BUSY: u64 = u64::MAX;
+/// For how long nobody may have come, where new requests are refused, before one may close: whoever is
+/// told to go elsewhere does so for a while.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// How far the HTTP side is on its way to its end: each answer closes its connection from
+/// [`LEAVING`] on, what comes is refused from [`REFUSING`] on, and who falls idle is cut off at
+/// [`ENDING`].
+const OPEN: u8 = 0;
+const LEAVING: u8 = 1;
+const REFUSING: u8 = 2;
+const ENDING: u8 = 3;
 
 #[derive(Debug)]
 struct Seat {
@@ -31,7 +42,9 @@ pub struct Places(Arc<Shared>);
 struct Shared {
     bound: usize,
     start: Instant,
-    stopping: AtomicBool,
+    end: AtomicU8,
+    /// Nanoseconds since the start at which a request was refused because of that.
+    refused: AtomicU64,
     taken: Mutex<Taken>,
     /// Told at each place that falls free.
     freed: Condvar,
@@ -49,7 +62,8 @@ impl Places {
         Places(Arc::new(Shared {
             bound,
             start: Instant::now(),
-            stopping: AtomicBool::new(false),
+            end: AtomicU8::new(OPEN),
+            refused: AtomicU64::new(0),
             taken: Mutex::default(),
             freed: Condvar::new(),
         }))
@@ -106,9 +120,39 @@ impl Places {
         self.taken().seats.len()
     }
 
+    /// Lets everybody finish what is being answered, until `deadline` at most, and has each
+    /// connection closed by its next answer. What comes up to `notice` is served, so that nothing fails
+    /// before whoever sends it has noticed; then it is refused. Returns at once where nobody is
+    /// connected.
+    pub fn drain(&self, notice: Instant, deadline: Instant) {
+        let left = |until: Instant| until.saturating_duration_since(Instant::now());
+        let mut taken = self.taken();
+        if taken.seats.is_empty() {
+            return;
+        }
+        self.0.end.fetch_max(LEAVING, Ordering::SeqCst);
+        let noticed = self.0.freed.wait_timeout_while(taken, left(notice), |t| !t.seats.is_empty());
+        taken = noticed.unwrap_or_else(PoisonError::into_inner).0;
+        self.0.end.fetch_max(REFUSING, Ordering::SeqCst);
+        self.0.refused.fetch_max(self.now(), Ordering::SeqCst);
+        loop {
+            let refused = Duration::from_nanos(self.0.refused.load(Ordering::SeqCst));
+            let until = match taken.is_at_work() {
+                true => deadline,
+                false => (self.0.start + refused + QUIET).min(deadline),
+            };
+            let wait = left(until);
+            if wait.is_zero() {
+                return;
+            }
+            let woken = self.0.freed.wait_timeout(taken, wait);
+            taken = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// Lets everybody finish what is being answered, until `deadline`; then cuts them off.
     pub fn stop(&self, deadline: Instant) {
-        self.0.stopping.store(true, Ordering::SeqCst);
+        self.0.end.store(ENDING, Ordering::SeqCst);
         let mut taken = self.taken();
         for seat in taken.seats.values() {
             if seat.idle_since.load(Ordering::SeqCst) != BUSY {
@@ -130,6 +174,10 @@ impl Places {
 }
 
 impl Taken {
+    fn is_at_work(&self) -> bool {
+        self.seats.values().any(|seat| seat.idle_since.load(Ordering::SeqCst) == BUSY)
+    }
+
     /// Those who are to stay, past the bound or within it.
     fn staying(&self, over: bool) -> impl Iterator<Item = &Arc<Seat>> {
         let seats = self.seats.values();
@@ -173,6 +221,11 @@ impl Place {
     /// Nothing, or no whole head, has come since the last answer: may be sent away.
     pub fn set_idle(&self) {
         self.seat.idle_since.store(self.places.now(), Ordering::SeqCst);
+        if self.is_leaving() {
+            // Somebody may wait for that. He looks while he has the lock.
+            drop(self.places.taken());
+            self.places.0.freed.notify_all();
+        }
     }
 
     /// A request is at work: may not be sent away.
@@ -197,9 +250,23 @@ impl Place {
         self.seat.evicted.load(Ordering::SeqCst)
     }
 
-    /// Whether the HTTP side is going down.
-    pub fn is_stopping(&self) -> bool {
-        self.places.0.stopping.load(Ordering::SeqCst)
+    /// Whether the connection is to be closed by its next answer.
+    pub fn is_leaving(&self) -> bool {
+        self.places.0.end.load(Ordering::SeqCst) >= LEAVING
+    }
+
+    /// Whether a request that has come is to be refused.
+    pub fn is_refusing(&self) -> bool {
+        let is_refusing = self.places.0.end.load(Ordering::SeqCst) >= REFUSING;
+        if is_refusing {
+            self.places.0.refused.fetch_max(self.places.now(), Ordering::SeqCst);
+        }
+        is_refusing
+    }
+
+    /// Whether whoever is idle is cut off.
+    pub fn is_ending(&self) -> bool {
+        self.places.0.end.load(Ordering::SeqCst) >= ENDING
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::{Headers, Responder, Response};
 use super::head::Facts;
+use super::places::Place;
 use super::reader::is_gone;
 use crate::clock;
 use std::io::{self, IoSlice, Write};
@@ -12,7 +13,7 @@ const COPY: usize = 16 * 1024;
 
 /// The way back for one request on a native connection.
 pub struct Writer<'a> {
-    stream: &'a TcpStream,
+    place: &'a Place,
     /// What the client sent ahead while it waited.
     ahead: &'a mut Vec<u8>,
     facts: Facts,
@@ -36,13 +37,13 @@ enum State {
 impl<'a> Writer<'a> {
     /// An answer to the request of `facts`. `out` is scratch space, kept between requests.
     pub fn new(
-        stream: &'a TcpStream,
+        place: &'a Place,
         ahead: &'a mut Vec<u8>,
         facts: Facts,
         out: &'a mut Vec<u8>,
     ) -> Self {
         out.clear();
-        Writer { stream, ahead, facts, out, state: State::Fresh }
+        Writer { place, ahead, facts, out, state: State::Fresh }
     }
 
     /// Whether the answer is complete and the connection can serve another.
@@ -56,6 +57,8 @@ impl<'a> Writer<'a> {
     }
 
     fn head(&mut self, status: u16, headers: &Headers) {
+        // Told now, so that nobody sends another request into a connection that closes.
+        self.facts.keep_alive &= !self.place.is_leaving();
         head(self.out, &self.facts, status, headers);
     }
 
@@ -65,9 +68,9 @@ impl<'a> Writer<'a> {
         let done = if body.len() <= COPY {
             self.out.extend_from_slice(body);
             self.out.extend_from_slice(tail);
-            write_all(self.stream, self.out, &[], &[])
+            write_all(self.place.stream(), self.out, &[], &[])
         } else {
-            write_all(self.stream, self.out, body, tail)
+            write_all(self.place.stream(), self.out, body, tail)
         };
         self.out.clear();
         if done.is_err() {
@@ -143,7 +146,7 @@ impl Responder for Writer<'_> {
     }
 
     fn is_gone(&mut self) -> bool {
-        self.state == State::Broken || is_gone(self.stream, self.ahead)
+        self.state == State::Broken || is_gone(self.place.stream(), self.ahead)
     }
 }
 

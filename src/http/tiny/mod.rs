@@ -39,6 +39,8 @@ struct Shared {
     limits: Limits,
     state: Mutex<State>,
     stopping: AtomicBool,
+    /// Whether clients are asked to close their connections.
+    leaving: AtomicBool,
     /// Requests that are being answered.
     busy: Mutex<usize>,
     /// Told when one of them is done.
@@ -68,6 +70,7 @@ impl Server {
             limits,
             state: Mutex::new(state_of(&first)),
             stopping: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             busy: Mutex::new(0),
             done: Condvar::new(),
         });
@@ -89,6 +92,11 @@ impl Server {
         *self.shared.busy()
     }
 
+    /// What lets it empty before it is stopped; see [`Drain::run`].
+    pub fn drain(&self) -> Drain {
+        Drain(self.shared.clone())
+    }
+
     /// Stops accepting, then lets requests that are being answered finish until `deadline`.
     /// `end_waiting` is called once nobody new can come, to end what would wait longer. Connections
     /// stay open until their clients close them; what comes on them is told 503 for a while.
@@ -102,9 +110,22 @@ impl Server {
             let _ = thread.join();
         }
         end_waiting();
-        let wait = deadline.saturating_duration_since(Instant::now());
         // Those who are not done by then cannot be cut off.
-        let _ = self.shared.done.wait_timeout_while(self.shared.busy(), wait, |busy| *busy > 0);
+        self.shared.wait_idle(deadline);
+    }
+}
+
+/// Lets a running engine empty; apart from it, so that it can be stopped meanwhile.
+pub struct Drain(Arc<Shared>);
+
+impl Drain {
+    /// Serves until `notice` and refuses until `deadline`, or until nothing is being answered. The
+    /// crate does not tell who is connected.
+    pub fn run(&self, notice: Instant, deadline: Instant) {
+        self.0.leaving.store(true, Ordering::SeqCst);
+        self.0.wait_idle(notice);
+        self.0.stopping.store(true, Ordering::SeqCst);
+        self.0.wait_idle(deadline);
     }
 }
 
@@ -150,6 +171,12 @@ impl Shared {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until nothing is being answered, or until `deadline`.
+    fn wait_idle(&self, deadline: Instant) {
+        let wait = deadline.saturating_duration_since(Instant::now());
+        let _ = self.done.wait_timeout_while(self.busy(), wait, |busy| *busy > 0);
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
@@ -166,7 +193,8 @@ impl Shared {
         };
         // The crate panics over a body whose length no memory has.
         let served = catch_unwind(AssertUnwindSafe(|| {
-            request::serve(sent, refusal, &self.limits, service);
+            let closes = self.leaving.load(Ordering::SeqCst);
+            request::serve(sent, refusal, closes, &self.limits, service);
         }));
         if served.is_err() {
             service.report("a request was dropped by a panic");

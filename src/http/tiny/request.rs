@@ -10,18 +10,21 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tiny_http::{Header, Response as Answer};
 
-/// Serves one request, or tells its client why not, where that is certain already.
+/// Serves one request, or tells its client why not, where that is certain already; and that it is to
+/// close the connection then, if `closes`.
 pub fn serve<S: Service>(
     mut sent: tiny_http::Request,
     refusal: Option<Refusal>,
+    closes: bool,
     limits: &Limits,
     service: &S,
 ) {
     let kept = Kept::of(&sent);
-    let (visit, body, facts) = match prepare(&mut sent, &kept, refusal, limits, service) {
+    let (visit, body, mut facts) = match prepare(&mut sent, &kept, refusal, limits, service) {
         Ok(prepared) => prepared,
         Err(response) => return refuse(sent, &kept, &response, limits),
     };
+    facts.keep_alive &= !closes;
     let request = Request { head: kept.head(), body: &body };
     let mut writer = Writer::new(sent.into_writer(), facts);
     // A bug met by one request must not take the others with it.

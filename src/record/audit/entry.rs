@@ -65,6 +65,8 @@ pub struct Tx<'a> {
     pub time: Duration,
     /// From the request to the first byte of a stream.
     pub first: Option<Duration>,
+    /// From the request to the first piece of the answer in a stream.
+    pub first_piece: Option<Duration>,
     /// Tokens of the request and of the answer.
     pub tokens: Option<Tokens>,
     /// The text of the answer.
@@ -257,6 +259,7 @@ mod tests {
             backend: Some("pull"),
             time: Duration::from_micros(1999),
             first: Some(Duration::ZERO),
+            first_piece: Some(Duration::ZERO),
             tokens: Some(Tokens { prompt: 1, completion: u64::MAX, estimated: true }),
             body: None,
         };

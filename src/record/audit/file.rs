@@ -96,6 +96,40 @@ pub fn open(path: &Path) -> Result<Open, String> {
     Ok(Open { file, length, since, last, cut: all - length })
 }
 
+/// Looks whether the file could be written, and changes nothing; when its last record was written,
+/// where there is one.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn look(path: &Path) -> Result<Option<SystemTime>, String> {
+    let told = |e: io::Error| e.to_string();
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            return Err("it is no file that records could be kept in".into());
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return room(path).map(|()| None),
+        Err(e) => return Err(e.to_string()),
+        Ok(_) => {}
+    }
+    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(told)?;
+    let length = file.metadata().map_err(told)?.len();
+    let mut first = Vec::new();
+    (&file).take(FIRST).read_to_end(&mut first).map_err(told)?;
+    if !begins_record(&first) {
+        return Err("it holds something else than audit records".into());
+    }
+    let (line, _) = last_line(&mut file, length).map_err(told)?;
+    Ok(line.and_then(|line| read::time_of(&line)))
+}
+
+/// Whether a file could be made there: one of another name is, and removed.
+fn room(path: &Path) -> Result<(), String> {
+    let name = rotate::probe_file(path);
+    let made = OpenOptions::new().write(true).create_new(true).open(&name);
+    made.map_err(|e| format!("no file can be made in its folder: {e}"))?;
+    fs::remove_file(&name).map_err(|e| format!("{} stays: {e}", name.display()))
+}
+
 /// The last record of the newest full file, where there is one.
 fn before(path: &Path) -> Result<Option<Last>, String> {
     let numbers = rotate::numbers(path).map_err(|e| e.to_string())?;

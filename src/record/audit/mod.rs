@@ -20,7 +20,7 @@ mod writer;
 
 use crate::mcp::outbox::Report;
 use entry::{Fields, Rx, Tx};
-pub use file::is_in_use;
+pub use file::{is_in_use, look};
 use queue::Queue;
 use regex_lite::Regex;
 use std::io;
@@ -155,6 +155,11 @@ impl Audit {
     /// Whether the file cannot be written now. What comes meanwhile is kept as far as there is room.
     pub fn is_failing(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.is_failing())
+    }
+
+    /// How many records were taken, and how many were lost for want of room; `None` without a file.
+    pub fn counts(&self) -> Option<(u64, u64)> {
+        self.queue.as_ref().map(|queue| queue.counts())
     }
 
     /// Whether a request must be refused now: the file cannot be written, and it was said to be

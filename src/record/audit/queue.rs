@@ -1,7 +1,7 @@
 //! The records on their way to the thread that writes them: bounded, and gathered in blocks, since
 //! memory that goes from thread to thread by small pieces is dear.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,6 +25,9 @@ pub struct Queue {
     /// Told when the file was tried for the first time, and when the writer has ended.
     written: Condvar,
     failing: AtomicBool,
+    /// Records that were taken, and those that found no room.
+    taken: AtomicU64,
+    lost: AtomicU64,
 }
 
 #[derive(Default)]
@@ -82,8 +85,10 @@ impl Queue {
         if state.bytes > 0 && state.bytes + size > WAITING {
             let new = Lost { count: 0, since: SystemTime::now() };
             state.lost.get_or_insert(new).count += 1;
+            self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
+        self.taken.fetch_add(1, Ordering::Relaxed);
         state.bytes += size;
         match (own, state.blocks.last_mut()) {
             (Some(block), _) => state.blocks.push(block),
@@ -101,6 +106,11 @@ impl Queue {
         }
         drop(state);
         self.filled.notify_one();
+    }
+
+    /// How many records were taken, and how many found no room.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.taken.load(Ordering::Relaxed), self.lost.load(Ordering::Relaxed))
     }
 
     /// Waits for records, and for others that come right behind them.

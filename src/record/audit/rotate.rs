@@ -15,6 +15,11 @@ pub fn lock_file(path: &Path) -> PathBuf {
     with_end(path, ".lock")
 }
 
+/// A name beside it that nobody else takes, to see whether a file can be made there.
+pub fn probe_file(path: &Path) -> PathBuf {
+    with_end(path, &format!(".probe-{}", std::process::id()))
+}
+
 fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(end);

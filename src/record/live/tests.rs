@@ -33,6 +33,7 @@ fn tx<'a>(asked: Asked<'a>, status: u16, body: &'a str) -> Tx<'a> {
         backend: Some("sampling"),
         time: Duration::from_millis(12),
         first: None,
+        first_piece: None,
         tokens: Some(Tokens { prompt: 3, completion: 2, estimated: true }),
         body: Some(body),
     }

@@ -19,7 +19,7 @@ for (const name of Object.keys(process.env)) {
 export const PATIENCE = 20_000;
 
 /** The binary under test: MODELTAP_BIN, or what cargo built last. */
-function binary() {
+export function binary() {
   if (process.env.MODELTAP_BIN) return process.env.MODELTAP_BIN;
   const crate = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
   const target = path.resolve(crate, process.env.CARGO_TARGET_DIR ?? 'target');
