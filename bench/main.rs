@@ -87,7 +87,7 @@ fn run() -> Result<(), String> {
             write(&folder.join(name), &sheet)?;
         }
     }
-    if let Some(path) = &options.readme {
+    for path in &options.readmes {
         let fault = |e| format!("{}: {e}", path.display());
         let text = std::fs::read_to_string(path).map_err(fault)?;
         write(path, &report::renewed(&text, &results)?)?;

@@ -22,7 +22,7 @@ const MORE: &str = "
   --json FILE         writes all figures
   --svg DIR           writes the plots
   --readme FILE       renews the table between the markers in this file
-  --renew             the two above, for README.md and bench/results
+  --renew             the two above, for both READMEs and bench/results
 
   --vs NAME=CMD       measures another bridge, too; may be given again. NAME may be claude-channel,
                       mcptokenbridge or tiny_http (modeltap, built with the feature of that name), whose
@@ -51,7 +51,7 @@ pub struct Options {
     pub reads_stderr: bool,
     pub json: Option<PathBuf>,
     pub svg: Option<PathBuf>,
-    pub readme: Option<PathBuf>,
+    pub readmes: Vec<PathBuf>,
     pub vs: Vec<Subject>,
 }
 
@@ -74,7 +74,7 @@ impl Options {
             reads_stderr: false,
             json: None,
             svg: None,
-            readme: None,
+            readmes: Vec::new(),
             vs: Vec::new(),
         };
         while let Some(arg) = parser.next().map_err(text)? {
@@ -87,7 +87,7 @@ impl Options {
                 }
                 Arg::Long("renew") => {
                     options.svg = Some("bench/results".into());
-                    options.readme = Some("README.md".into());
+                    options.readmes = ["README.md", "README.zh-CN.md"].map(PathBuf::from).into();
                     continue;
                 }
                 Arg::Long("help") | Arg::Short('h') => {
@@ -119,7 +119,7 @@ impl Options {
                 "stderr" => return Err(wrong("null, read")),
                 "json" => options.json = Some(value.into()),
                 "svg" => options.svg = Some(value.into()),
-                "readme" => options.readme = Some(value.into()),
+                "readme" => options.readmes.push(value.into()),
                 "vs" => options.vs.push(vs::peer(&value)?),
                 _ if name.starts_with("vs-") => {
                     let peer = options.vs.last_mut();

@@ -226,7 +226,7 @@ impl Hosts {
             Backend::Forward => forward::UNSET,
             _ if !client.ready => {
                 "no MCP host has connected yet: register modeltap as an MCP server in your host \
-                 and let the host start it"
+                 (see modeltap snippet --list) and let the host start it; modeltap doctor tells more"
             }
             Backend::Sampling if client.modern_sampling => CALL_HOOK,
             Backend::Sampling => {

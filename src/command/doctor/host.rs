@@ -8,8 +8,9 @@ use crate::last_host::{Consent, Facts};
 use crate::mcp::session::Era;
 
 const NOBODY: &str = "no MCP host has ever connected";
-const REGISTER: &str = "register modeltap as an MCP server in your host and let the host start it, as the \
-    README shows; modeltap demo shows it working without one";
+const REGISTER: &str = "register modeltap as an MCP server in your host, which modeltap snippet NAME --install \
+    does for those that modeltap snippet --list names, and let the host start it; modeltap demo shows it \
+    working without one";
 
 /// What is said of the last host. `is_unreadable`: what is known of it could not be read, which is told
 /// elsewhere.

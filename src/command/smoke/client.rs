@@ -145,11 +145,7 @@ pub fn base(text: &str) -> Result<String, Fault> {
     let base = text.trim_end_matches('/');
     let base = base.strip_suffix("/v1").unwrap_or(base);
     let (scheme, rest) = base.split_once("://").unwrap_or_default();
-    let fits = match scheme {
-        "http" => true,
-        "https" => cfg!(feature = "tls"),
-        _ => false,
-    };
+    let fits = scheme == "http" || scheme == "https" && cfg!(feature = "tls");
     let is_url = base.parse::<ureq::http::Uri>().is_ok_and(|uri| uri.host().is_some());
     match fits && is_url && !rest.is_empty() && !rest.contains(['@', '?', '#']) {
         true => Ok(base.to_owned()),
