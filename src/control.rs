@@ -109,6 +109,7 @@ impl Control {
     /// Returns at once where nobody is connected.
     pub fn drain(&self, most: Duration) {
         self.draining.store(true, Ordering::SeqCst);
+        self.feed.close();
         // Not while the state is locked: it can be stopped meanwhile.
         let drain = self.state().server.as_ref().map(Server::drain);
         if let Some(drain) = drain {

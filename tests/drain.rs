@@ -155,3 +155,18 @@ fn an_idle_connection_does_not_outlast_the_time() {
     assert_eq!(bridge.wait().code(), Some(0));
     drop(idle);
 }
+
+#[test]
+#[cfg_attr(feature = "tiny_http", ignore = "tiny_http: it cannot close a connection")]
+fn an_open_page_does_not_hold_up_the_end() {
+    let mut bridge = Bridge::sampling(&[LONG]);
+    let mut page = Client::connect(bridge.addr());
+    page.get("/v1/events");
+    assert_eq!(page.head().status, 200);
+    assert!(page.chunk().is_some());
+    signal(&bridge, "-TERM");
+    // Its stream comes to its end, and is not cut off.
+    while page.chunk().is_some() {}
+    drop(page);
+    assert!(bridge.wait().success());
+}

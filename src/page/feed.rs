@@ -18,7 +18,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often where so much happens that more than this many exchanges came in between: nobody can follow
 /// that, and it should not cost those who ask.
 const SLOW: Duration = Duration::from_secs(1);
-const MANY: u64 = 40;
+/// That many.
+pub const MANY: u64 = 40;
 /// How long the thread goes on without a page, so that nothing is lost when one is loaded again.
 const LINGER: Duration = Duration::from_secs(10);
 /// How many pieces may wait for a page.
@@ -40,6 +41,8 @@ pub trait Source: Send + 'static {
 struct Pages {
     open: Vec<(Sender<Piece>, Arc<AtomicU64>)>,
     is_running: bool,
+    /// Whether the process is about to end.
+    is_closed: bool,
 }
 
 /// The open pages. Clones share them.
@@ -51,6 +54,8 @@ pub struct Feed(Arc<(Mutex<Pages>, Condvar)>);
 pub enum Closed {
     /// There are [`PAGES`].
     Full,
+    /// The process is about to end.
+    Ending,
     /// There is no thread for it.
     NoThread(io::Error),
 }
@@ -82,9 +87,12 @@ impl Feed {
     /// Opens a page, and starts the thread if there is none; it gets its source by `make`.
     ///
     /// # Errors
-    /// There are too many, or there is no thread.
+    /// There are too many, the process is about to end, or there is no thread.
     pub fn open<S: Source>(&self, make: impl FnOnce() -> S) -> Result<Reader, Closed> {
         let mut pages = self.pages();
+        if pages.is_closed {
+            return Err(Closed::Ending);
+        }
         if pages.open.len() >= PAGES {
             return Err(Closed::Full);
         }
@@ -105,6 +113,13 @@ impl Feed {
     /// Ends all pages that are open now.
     pub fn end(&self) {
         self.pages().open.clear();
+    }
+
+    /// Ends all pages for good: nobody is to wait for those who only watch.
+    pub fn close(&self) {
+        let mut pages = self.pages();
+        pages.is_closed = true;
+        pages.open.clear();
     }
 
     /// How many pages are open, as far as that was noticed.
@@ -229,6 +244,9 @@ mod tests {
         };
         assert!(ends(&one) && ends(&other));
         assert_eq!(feed.count(), 0);
+        feed.close();
+        let late = feed.open(|| -> Numbers { panic!("nobody is told any more") });
+        assert!(matches!(late, Err(Closed::Ending)));
     }
 
     #[test]

@@ -76,12 +76,14 @@ impl Page {
     /// Opens a page's stream.
     ///
     /// # Errors
-    /// There are too many pages already, or no thread that tells them what is new.
+    /// There are too many pages already, the bridge is about to end, or there is no thread that tells
+    /// them what is new.
     pub fn open(&self, relay: &Arc<Relay>) -> Result<Reader, ApiError> {
         let opened = self.feed.open(|| Telling::new(relay.clone(), self.live.clone()));
         opened.map_err(|why| {
             let said = match why {
                 Closed::Full => format!("{PAGES} pages are open already; close one"),
+                Closed::Ending => "this bridge is about to end".into(),
                 Closed::NoThread(e) => format!("there is no thread for the page: {e}"),
             };
             ApiError::new(503, SERVER, "overloaded", said)

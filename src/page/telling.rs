@@ -1,7 +1,7 @@
 //! What the page is told, as server-sent events: how all is (`snapshot`), and some times a second what
 //! is new (`news`).
 
-use super::feed::{Piece, Source};
+use super::feed::{MANY, Piece, Source};
 use crate::host::Hosts;
 use crate::record::live::{Entry, Live, News, Point, RECENT, User, now};
 use crate::relay::Relay;
@@ -169,6 +169,8 @@ impl Source for Telling {
         let news = self.live.news(Some(self.last), OPEN, AT_ONCE);
         let told = tell(&self.relay, &news).ok()?;
         let ended = news.last - self.last;
+        // Of so many nobody opens one, and it should cost those who ask nothing.
+        self.live.keep_bodies(ended <= MANY);
         if ended == 0 && told == self.before {
             return None;
         }

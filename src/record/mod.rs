@@ -52,6 +52,6 @@ impl Records {
 
     /// Whether the text of an answer is of use to any of them.
     pub fn want_text(&self) -> bool {
-        self.audit.is_on() || self.live.as_ref().is_some_and(|live| live.is_watched())
+        self.audit.is_on() || self.live.as_ref().is_some_and(|live| live.keeps_bodies())
     }
 }

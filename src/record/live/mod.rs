@@ -62,9 +62,9 @@ pub struct User {
 pub struct News {
     /// The number of the last exchange that is over.
     pub last: u64,
-    /// Requests in flight, and how many there are in all.
+    /// Requests in flight, the oldest of them.
     pub open: Vec<Arc<Entry>>,
-    /// How many there are.
+    /// How many are in flight in all.
     pub in_flight: usize,
     /// Exchanges that are over.
     pub over: Vec<Arc<Entry>>,
@@ -101,7 +101,7 @@ struct State {
 /// All of it.
 pub struct Live {
     state: Mutex<State>,
-    is_watched: AtomicBool,
+    keeps_bodies: AtomicBool,
     /// What is redacted besides the usual secrets.
     patterns: Vec<Regex>,
 }
@@ -109,7 +109,7 @@ pub struct Live {
 impl Live {
     /// Nothing has come yet. What matches `patterns` is shown to nobody.
     pub fn new(patterns: Vec<Regex>) -> Self {
-        Live { state: Mutex::default(), is_watched: AtomicBool::new(false), patterns }
+        Live { state: Mutex::default(), keeps_bodies: AtomicBool::new(false), patterns }
     }
 
     // Held for some copying, never across I/O.
@@ -117,14 +117,19 @@ impl Live {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether somebody watches, so that bodies are kept.
-    pub fn is_watched(&self) -> bool {
-        self.is_watched.load(Ordering::Relaxed)
+    /// Whether bodies are kept, since somebody watches.
+    pub fn keeps_bodies(&self) -> bool {
+        self.keeps_bodies.load(Ordering::Relaxed)
     }
 
-    /// Says whether somebody watches. Nobody's bodies are forgotten.
+    /// Says whether bodies are kept from now on; those that are stay.
+    pub fn keep_bodies(&self, does: bool) {
+        self.keeps_bodies.store(does, Ordering::Relaxed);
+    }
+
+    /// Says whether somebody watches. When nobody does, bodies are forgotten.
     pub fn watch(&self, is_watched: bool) {
-        self.is_watched.store(is_watched, Ordering::Relaxed);
+        self.keep_bodies(is_watched);
         if !is_watched {
             let mut state = self.state();
             state.bodies = 0;
@@ -145,7 +150,7 @@ impl Live {
         }
         let time = clock::now();
         // Copied before the lock is taken, since it may be large.
-        let body = self.is_watched().then(|| Body::of(rx.body));
+        let body = self.keeps_bodies().then(|| Body::of(rx.body));
         let mut state = self.state();
         if state.open.len() >= OPEN {
             state.more_open += 1;
@@ -170,7 +175,7 @@ impl Live {
         let failed = tx.status >= 400;
         let message = tx.body.filter(|_| tx.error.is_some()).unwrap_or_default();
         let message = if message.is_empty() { message.into() } else { self.redacted(message) };
-        let text = tx.body.filter(|_| tx.error.is_none() && self.is_watched());
+        let text = tx.body.filter(|_| tx.error.is_none() && self.keeps_bodies());
         let body = text.map(|text| Body::of(text.as_bytes()));
         let now = clock::now();
         let mut state = self.state();
@@ -266,9 +271,9 @@ impl Live {
     }
 }
 
-/// The page's own requests are not shown on it.
+/// Who only watches is not shown: the page itself, and whoever reads the figures some times a minute.
 fn is_ours(endpoint: &str) -> bool {
-    matches!(endpoint, "/v1/events" | "/v1/exchanges/{id}")
+    matches!(endpoint, "/v1/events" | "/v1/exchanges/{id}" | "/metrics")
 }
 
 fn without_bodies(entry: &mut Arc<Entry>) {

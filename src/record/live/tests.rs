@@ -172,6 +172,7 @@ fn the_pages_own_requests_and_others_than_the_models_are_told_apart() {
     let of = |endpoint| Asked { endpoint, route: endpoint, ..asked(None, "m") };
     exchange(&live, of("/v1/events"), 200, "", "");
     exchange(&live, of("/v1/exchanges/{id}"), 200, "", "");
+    exchange(&live, of("/metrics"), 200, "", "");
     assert_eq!(live.news(None, 9, 9).last, 0);
     exchange(&live, of("/v1/models"), 401, "", "");
     let strange = Asked { endpoint: "other", route: "/wp-admin", ..asked(None, "m") };
