@@ -39,6 +39,9 @@ pub fn run(bench: &mut Bench) -> Result<(), String> {
     Ok(())
 }
 
+/// Long enough that pages are told more than once, which is once a second under load.
+const TOLD: Duration = Duration::from_millis(2500);
+
 /// One case, all its rounds.
 fn cell(bench: &mut Bench, stage: &mut Stage, stream: bool, clients: usize) {
     let dialect = Dialect::ChatCompletions;
@@ -47,8 +50,7 @@ fn cell(bench: &mut Bench, stage: &mut Stage, stream: bool, clients: usize) {
     if !bench.has_time(&doing) {
         return;
     }
-    // Pages are told some times a second.
-    let until = Until::Time(bench.options.slice * 4);
+    let until = Until::Time((bench.options.slice * 4).max(TOLD));
     for _ in 0..bench.options.rounds {
         let (mut with, mut without) = (None, None);
         stage.round(bench, &doing, |bench, subject, running| {
