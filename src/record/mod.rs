@@ -27,25 +27,27 @@ pub struct Records {
 impl Records {
     /// Tells that a request came.
     pub fn rx(&self, rx: &Rx) {
-        if self.audit.is_on() && !rx.asked.is_probe {
+        if rx.asked.is_probe {
+            return;
+        }
+        if self.audit.is_on() {
             self.audit.rx(rx);
         }
-        if let Some(live) = &self.live
-            && !rx.asked.is_probe
-        {
+        if let Some(live) = &self.live {
             live.rx(rx);
         }
     }
 
-    /// Tells how a request was answered.
+    /// Tells how a request was answered. One that only looks whether we are there is counted, and no news.
     pub fn tx(&self, tx: &Tx) {
         self.metrics.tx(tx);
-        if self.audit.is_on() && !tx.asked.is_probe {
+        if tx.asked.is_probe {
+            return;
+        }
+        if self.audit.is_on() {
             self.audit.tx(tx);
         }
-        if let Some(live) = &self.live
-            && !tx.asked.is_probe
-        {
+        if let Some(live) = &self.live {
             live.tx(tx);
         }
     }
