@@ -101,11 +101,12 @@ fn what_waits_is_told_as_it_is_now() {
     let clients = [(); 3].map(|()| aside(move || http::chat(addr, "Hello")));
     let asked = bridge.recv_method("sampling/createMessage");
     let line = [("queue", "in_line")];
-    let told = scrape_until(addr, |told| sum(told, "modeltap_requests_queued", &line) == 2.0);
+    let told = scrape_until(addr, |told| {
+        // The connection of the scrape before may still be closing.
+        let is_quiet = cfg!(feature = "tiny_http") || sum(told, "modeltap_connections", &[]) == 4.0;
+        is_quiet && sum(told, "modeltap_requests_queued", &line) == 2.0
+    });
     assert_eq!(sum(&told, "modeltap_requests_in_flight", &[]), 3.0);
-    if !cfg!(feature = "tiny_http") {
-        assert_eq!(sum(&told, "modeltap_connections", &[]), 4.0);
-    }
     bridge.answer(&asked, "one");
     for _ in 0..2 {
         let asked = bridge.recv_method("sampling/createMessage");
