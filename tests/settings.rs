@@ -85,16 +85,16 @@ fn the_version_is_the_packages() {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[test]
 fn the_c_library_is_told_to_give_memory_back_unless_it_was_told_something_already() {
-    for (given, expected) in [(None, true), (Some("65536"), false)] {
-        let given = given.map(|value| ("MALLOC_MMAP_THRESHOLD_", value));
+    for given in [None, Some(("MALLOC_MMAP_THRESHOLD_", "65536"))] {
         let mut bridge = common::Bridge::spawn(given.as_slice());
         // Who answers has begun to serve; the number of the process is still that of the start.
         bridge.initialize("host", serde_json::json!({}));
         let environment = std::fs::read(format!("/proc/{}/environ", bridge.pid())).unwrap();
         let environment = String::from_utf8(environment).unwrap();
         let value = |name: &str| environment.split('\0').find_map(|pair| pair.strip_prefix(name));
-        assert_eq!(value("MALLOC_ARENA_MAX=").is_some(), expected);
-        assert_eq!(value("MALLOC_MMAP_THRESHOLD_="), given.map_or(Some("131072"), |g| Some(g.1)));
+        let set = value("GLIBC_TUNABLES=").map(|set| set.contains("glibc.malloc.tcache_max="));
+        assert_eq!(set, given.is_none().then_some(true));
+        assert_eq!(value("MALLOC_MMAP_THRESHOLD_="), given.map(|(_, value)| value));
         assert_eq!(value("MODELTAP_PORT="), Some("0"), "the rest of it is as it was");
     }
 }

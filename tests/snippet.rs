@@ -399,6 +399,25 @@ fn all_are_listed_and_each_prints_what_it_is_for() {
 }
 
 #[test]
+fn clients_are_told_of_a_key_where_the_bridge_asks_for_one() {
+    let home = Home::new();
+    let asks = |env: &[(&str, &str)]| {
+        let said = home.run_with(&["codex-client"], env);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        said.out.contains("env_key = \"MODELTAP_API_KEY\"")
+    };
+    let tokens = home.file("tokens.json");
+    let tokens = [("MODELTAP_TOKENS", tokens.to_str().unwrap())];
+    assert!(!asks(&[]) && !asks(&tokens));
+    assert!(asks(&[("MODELTAP_API_KEY", "sesame")]));
+    let added = command().args(["token", "add", "any"]).envs(tokens).output().unwrap();
+    assert!(added.status.success(), "{added:?}");
+    assert!(asks(&tokens));
+    fs::write(tokens[0].1, "{").unwrap();
+    assert!(asks(&tokens));
+}
+
+#[test]
 fn what_cannot_be_asked_for_is_told() {
     let home = Home::new();
     for (args, said) in [

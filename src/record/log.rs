@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How many bytes of lines may wait for stderr.
 const WAITING: usize = 64 * 1024 * 1024;
-/// Lines are gathered into one write up to this many bytes, which then do not wait for more: as many
-/// as the allocator gives back to the system when they are freed, see [`crate::allocator`].
-const LARGE: usize = 128 * 1024;
+/// Lines are gathered into one write up to this many bytes, which then do not wait for more.
+const LARGE: usize = 32 * 1024;
 /// How long a line may wait for others to be written with it.
 const GATHER: Duration = Duration::from_millis(10);
 /// Room for the lines of a short request.

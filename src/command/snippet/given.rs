@@ -4,6 +4,7 @@
 use super::edit::Put;
 use super::table::{Entry, File, Key, Says, Snippet, When};
 use super::tree::Tree;
+use crate::access::token_file::TokenFile;
 use crate::config::{self, SETTINGS};
 use std::net::Ipv6Addr;
 
@@ -17,7 +18,7 @@ pub struct Given {
     settings: Vec<(String, String)>,
     /// The variables that hold secrets which the bridge needs.
     secrets: Vec<String>,
-    /// Whether clients are asked for a key, as far as the settings tell.
+    /// Whether clients are asked for a key or a token, as far as the settings and the file of tokens tell.
     keyed: bool,
 }
 
@@ -75,7 +76,13 @@ impl Given {
             host => host.to_owned(),
         };
         let url = (config.port != 0).then(|| format!("http://{host}:{}", config.port));
-        Ok(Given { binary, url, settings, secrets, keyed: config.api_key.is_some() })
+        // As the bridge itself: a file that cannot be read lets nobody in without a token.
+        let lists_any = |path| match TokenFile::new(path).read() {
+            Ok(listed) => listed.is_some_and(|listed| !listed.tokens.is_empty()),
+            Err(_) => true,
+        };
+        let keyed = config.api_key.is_some() || config.tokens.is_some_and(lists_any);
+        Ok(Given { binary, url, settings, secrets, keyed })
     }
 
     /// Whether clients can be told where the bridge is.

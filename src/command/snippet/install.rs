@@ -153,6 +153,11 @@ impl Change {
         &self.path
     }
 
+    /// Whether no file is left.
+    pub fn ends_file(&self) -> bool {
+        self.after.is_none()
+    }
+
     /// What it does, as a diff in which what looks like somebody's secret is left out.
     pub fn shown(&self) -> String {
         let ours: Vec<&str> = self.ours.lines().map(plain).collect();

@@ -264,7 +264,11 @@ fn change(asked: &Asked, snippet: &Snippet, given: &Given) -> Result<(), Fault> 
     for change in &changes {
         let copy = change.write().map_err(Fault::Failed)?;
         let copy = copy.map(|copy| format!("; a copy of what was there is {}", copy.display()));
-        let done = if remove { "holds nothing of it any more" } else { "is written" };
+        let done = match remove {
+            true if change.ends_file() => "held nothing else, and is removed",
+            true => "holds nothing of it any more",
+            false => "is written",
+        };
         note(&format!("{} {done}{}", change.path().display(), copy.unwrap_or_default()));
     }
     if !remove {

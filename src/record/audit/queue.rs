@@ -7,11 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How many bytes of records may wait. One that is larger waits alone.
 const WAITING: usize = 64 * 1024 * 1024;
-/// Records are gathered up to so many bytes: as many as the allocator gives back to the system when
-/// they are freed, see [`crate::allocator`].
-const LARGE: usize = 128 * 1024;
-/// How many written blocks are kept to be filled again.
-const SPARES: usize = 4;
+/// Records are gathered up to so many bytes.
+const LARGE: usize = 32 * 1024;
 /// How long a record may wait for others to be written with it.
 const GATHER: Duration = Duration::from_millis(10);
 /// Before each record in a block: the length of its members and of its body, eight bytes each.
@@ -36,8 +33,8 @@ pub struct Queue {
 #[derive(Default)]
 struct State {
     blocks: Vec<Vec<u8>>,
-    /// What the next blocks are gathered in, empty.
-    spares: Vec<Vec<u8>>,
+    /// What the next block is gathered in.
+    spare: Vec<u8>,
     /// Of the records that wait or are being written.
     bytes: usize,
     lost: Option<Lost>,
@@ -100,7 +97,7 @@ impl Queue {
                 return;
             }
             (None, _) => {
-                let mut block = state.spares.pop().unwrap_or_default();
+                let mut block = std::mem::take(&mut state.spare);
                 // At once: growing by doubling takes three times as much.
                 block.reserve(LARGE);
                 push(&mut block, fields, body);
@@ -142,9 +139,9 @@ impl Queue {
     pub fn give_back(&self, mut block: Vec<u8>) {
         let mut state = self.state();
         state.bytes = state.bytes.saturating_sub(block.len());
-        if block.capacity() <= 2 * LARGE && state.spares.len() < SPARES {
+        if block.capacity() <= 2 * LARGE {
             block.clear();
-            state.spares.push(block);
+            state.spare = block;
         }
     }
 

@@ -4,12 +4,15 @@
 //! Nobody ever waits for the disk here: whoever learns something changes the facts in memory, and a
 //! thread of its own writes them.
 
+mod facts;
+
+pub use facts::{Channel, Consent, Facts, Refusal, VERSION, read, usual_path};
+
 use crate::access::shared_file::{Fault, SharedFile};
 use crate::clock;
 use crate::mcp::outbox::Report;
-use crate::mcp::session::{Client, Era, MODERN};
+use crate::mcp::session::{Client, Era};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,8 +20,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// The form of the file.
-pub const VERSION: u32 = 1;
 /// The longest wait for another bridge that writes the file.
 const LOCK: Duration = Duration::from_millis(500);
 /// Between two writings, so that a host that fails at each request costs no more than this.
@@ -26,100 +27,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The most characters that are kept of what a host says.
 const WORDS: usize = 300;
 const STACK: usize = 128 * 1024;
-
-/// Where the file is unless a setting says it, by the environment; `None` where that names no home:
-/// `XDG_STATE_HOME` or `HOME` (XDG Base Directory Specification), on Windows `LOCALAPPDATA`.
-pub fn usual_path(env: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let folder = |name| env(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
-    let state = match cfg!(windows) {
-        true => folder("LOCALAPPDATA"),
-        false => {
-            folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|h| h.join(".local/state")))
-        }
-    };
-    state.map(|folder| folder.join("modeltap").join("last-host.json"))
-}
-
-/// Whether the host's user lets its model be used, as far as answers tell.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Consent {
-    /// Nothing was asked, or nothing answered yet.
-    #[default]
-    Unknown,
-    /// The last answer was good.
-    Granted,
-    /// The last answer was a denial (-1 or -32000, FACTS §2).
-    Denied,
-}
-
-/// A refusal by the host.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Refusal {
-    /// When, RFC 3339.
-    pub time: String,
-    /// The code of JSON-RPC.
-    pub code: i64,
-    /// The host's words, 300 characters of them at most.
-    pub message: String,
-}
-
-/// Whether channel events reach the host.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Channel {
-    /// Whether the capability was declared to it.
-    pub offered: bool,
-    /// Whether it has answered an event.
-    pub answered: bool,
-    /// How many requests it has left unanswered for the whole of their lease.
-    pub unanswered: u64,
-}
-
-/// What is known of a host.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Facts {
-    /// The form of the file, [`VERSION`].
-    pub version: u32,
-    /// When this was written, RFC 3339.
-    pub time: String,
-    /// The bridge's process.
-    pub pid: u32,
-    /// The process that started the bridge, where the system tells.
-    pub host_pid: Option<u32>,
-    /// `clientInfo.name`.
-    pub name: String,
-    /// `clientInfo.version`.
-    pub release: String,
-    /// The protocol version that was agreed; empty where none was.
-    pub protocol: String,
-    /// The capabilities that it declared, those within them as `sampling.tools`.
-    pub capabilities: Vec<String>,
-    /// Whether the handshake is over.
-    pub ready: bool,
-    /// The era that it tried in vain: `legacy` or `modern`.
-    pub turned_away: Option<String>,
-    /// Whether the environment says that Claude Code started the bridge.
-    pub in_claude_code: bool,
-    /// Variables in the bridge's environment that keep Claude Code from having channels.
-    pub hindrances: Vec<String>,
-    /// The way that requests go.
-    pub way: Option<String>,
-    /// Why there is none.
-    pub why_none: Option<String>,
-    /// Where clients reach the bridge.
-    pub listens: Option<String>,
-    /// Whether the host's model may be used.
-    pub consent: Consent,
-    /// The last refusal of a session.
-    pub refusal: Option<Refusal>,
-    /// Whether channel events reach the host.
-    pub channel: Channel,
-    /// When the bridge ended, RFC 3339; none while it runs, or where it was killed.
-    pub ended: Option<String>,
-}
 
 /// What is written of the host of this process. Clones share it; the default one writes nothing.
 #[derive(Clone, Default)]
@@ -340,153 +247,5 @@ fn parent() -> Option<u32> {
     None
 }
 
-/// Reads the file; `None` where there is none.
-///
-/// # Errors
-/// It cannot be read, or is damaged, or of another version.
-pub fn read(path: PathBuf) -> Result<Option<Facts>, Fault> {
-    let file = SharedFile::new(path);
-    let Some(content) = file.read()? else { return Ok(None) };
-    let damaged = |why: String| Fault::Damaged { path: file.path(), why };
-    let facts: Facts = serde_json::from_str(&content.text).map_err(|e| damaged(e.to_string()))?;
-    match facts.version {
-        VERSION => Ok(Some(facts)),
-        other => Err(damaged(format!("version {other} is not known here, only {VERSION}"))),
-    }
-}
-
-impl Facts {
-    /// The host's name and version, as people say it.
-    pub fn host(&self) -> String {
-        let name = if self.name.is_empty() { "a host without a name" } else { &self.name };
-        format!("{name} {}", self.release).trim_end().to_owned()
-    }
-
-    /// Whether it spoke the modern era.
-    pub fn is_modern(&self) -> bool {
-        self.protocol == MODERN
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Instant;
-
-    /// A place for the file, removed at the end.
-    struct Place(PathBuf);
-
-    impl Place {
-        fn new() -> Self {
-            Place(std::env::temp_dir().join(format!("modeltap-host-{}", uuid::Uuid::new_v4())))
-        }
-
-        fn file(&self) -> PathBuf {
-            self.0.join("last-host.json")
-        }
-    }
-
-    impl Drop for Place {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn silent() -> Report {
-        Arc::new(|said: &str| panic!("{said}"))
-    }
-
-    fn client(name: &str) -> Client {
-        Client { name: name.into(), protocol: "2025-11-25", ready: true, ..Client::default() }
-    }
-
-    const LONG: Duration = Duration::from_secs(60);
-
-    #[test]
-    fn what_is_learnt_is_written_and_belongs_to_its_session() {
-        let place = Place::new();
-        let host = LastHost::start(Some(place.file()), Facts::default(), silent()).unwrap();
-        host.met(&client("first"), true);
-        host.refused(-1, "no\n\x1bway", true);
-        host.channel_unanswered();
-        let deadline = Instant::now() + LONG;
-        let facts = loop {
-            match read(place.file()).unwrap() {
-                Some(facts) if facts.channel.unanswered == 1 => break facts,
-                _ => assert!(Instant::now() < deadline),
-            }
-            thread::yield_now();
-        };
-        assert_eq!((facts.name.as_str(), facts.pid), ("first", std::process::id()));
-        assert_eq!(facts.consent, Consent::Denied);
-        assert_eq!(facts.refusal.unwrap().message, "no  way");
-        // A good answer after all, and then somebody else.
-        host.granted();
-        host.met(&client("second"), false);
-        host.goes(Ok("sampling"), None);
-        assert!(host.knows_way("sampling") && !host.knows_way("pull"));
-        host.close(LONG);
-        let facts = read(place.file()).unwrap().unwrap();
-        assert_eq!((facts.name.as_str(), facts.consent), ("second", Consent::Unknown));
-        assert!(
-            facts.refusal.is_none() && facts.ended.is_some() && facts.channel == Channel::default()
-        );
-        assert_eq!(facts.way.as_deref(), Some("sampling"));
-    }
-
-    #[test]
-    fn without_a_host_or_a_path_nothing_is_written() {
-        let place = Place::new();
-        let host = LastHost::start(Some(place.file()), Facts::default(), silent()).unwrap();
-        host.goes(Err("nobody".into()), None);
-        host.close(LONG);
-        assert!(read(place.file()).unwrap().is_none());
-        let host = LastHost::default();
-        host.met(&client("any"), true);
-        host.close(LONG);
-    }
-
-    #[test]
-    fn what_cannot_be_written_is_told_once_and_nobody_waits_for_it() {
-        let place = Place::new();
-        std::fs::write(&place.0, "no folder").unwrap();
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let heard = told.clone();
-        let report: Report = Arc::new(move |said: &str| lock(&heard).push(said.to_owned()));
-        let host = LastHost::start(Some(place.file()), Facts::default(), report).unwrap();
-        host.met(&client("first"), false);
-        host.met(&client("second"), false);
-        host.close(LONG);
-        let told = lock(&told).clone();
-        assert!(told.len() == 1 && told[0].contains("MODELTAP_STATE"), "{told:?}");
-        let _ = std::fs::remove_file(&place.0);
-    }
-
-    #[test]
-    #[cfg(not(windows))]
-    fn the_usual_place_follows_the_environment() {
-        for (xdg, home, path) in [
-            (Some("/x"), Some("/h"), Some("/x/modeltap/last-host.json")),
-            (None, Some("/h"), Some("/h/.local/state/modeltap/last-host.json")),
-            (Some("relative"), Some("/h"), Some("/h/.local/state/modeltap/last-host.json")),
-            (Some(""), None, None),
-        ] {
-            let env = |name: &str| match name {
-                "XDG_STATE_HOME" => xdg.map(str::to_owned),
-                "HOME" => home.map(str::to_owned),
-                _ => None,
-            };
-            assert_eq!(usual_path(env), path.map(PathBuf::from));
-        }
-    }
-
-    #[test]
-    fn a_file_of_another_form_is_damaged() {
-        let place = Place::new();
-        std::fs::create_dir(&place.0).unwrap();
-        for text in ["{", "{\"version\": 2}", "[]"] {
-            std::fs::write(place.file(), text).unwrap();
-            assert!(matches!(read(place.file()), Err(Fault::Damaged { .. })), "{text}");
-        }
-    }
-}
+mod tests;
