@@ -4,6 +4,7 @@
 
 mod sources;
 mod table;
+mod values;
 
 use crate::access;
 use crate::access::token_file::usual_path;
@@ -21,7 +22,8 @@ pub use sources::{Given, Source, given};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
-pub use table::{SETTINGS, Setting, choices, time};
+pub use table::{SETTINGS, Setting, choices};
+pub use values::time;
 
 /// When stderr is coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
