@@ -9,12 +9,12 @@
 ///
 /// By itself glibc keeps what was freed, in three ways (mallopt(3), and the manual's "Memory Allocation
 /// Tunables"). Each thread keeps up to seven freed pieces of each size up to 1032 bytes: by and by, and
-/// that is what grows through hours, 90 KB a connection. Each core gets eight arenas. And each large piece
-/// that is freed raises the size from which pieces are given back to the system, up to 32 MiB, and with
-/// it how much may lie free at the end of an arena. After minutes of a hundred clients with bodies of up to
-/// a megabyte that is 150 MB, and grows; as it is set here it is 28 MB and stays there, some 6 of them in
-/// use. The 4 MiB that are kept at the end of each arena are what a request of a megabyte takes, which
-/// would else wait for page faults twice as long as for its work.
+/// that is what grows through hours, some 90 KB a connection. Each core gets eight arenas. And each large
+/// piece that is freed raises the size from which pieces are given back to the system, up to 32 MiB, and
+/// with it how much may lie free at the end of an arena. After minutes of a hundred clients with bodies of
+/// up to a megabyte that is 150 MB, and grows; as it is set here it is 30 MB and stays there, some 6 of them
+/// in use. The 4 MiB that are kept at the end of each arena are what a request of a megabyte takes, for
+/// which page faults would else cost about as much as all else.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn settle() {
     use std::os::unix::process::CommandExt;

@@ -189,7 +189,8 @@ fn a_file_and_a_folder_that_are_missing_are_made_and_the_file_is_gone_again() {
         if !["claude-code", "claude-code-client"].contains(&&*case.name) {
             assert_eq!(read(&path), printed);
         }
-        home.good(&case.args(&path, "--remove"));
+        let said = home.good(&case.args(&path, "--remove"));
+        assert!(said.contains("held nothing else, and is removed"), "{said}");
         assert_eq!(home.files(), Vec::<PathBuf>::new(), "{}", case.name);
     }
 }

@@ -83,6 +83,15 @@ impl TokenFile {
         Ok(Some(Listed { tokens: self.tokens(&content.text)?, stamp: content.stamp, warning }))
     }
 
+    /// Whether a bridge that goes by this file asks clients for a token: it lists any, be it revoked, or
+    /// cannot be read, in which case nobody gets in.
+    pub fn asks_for_tokens(&self) -> bool {
+        match self.read() {
+            Ok(listed) => listed.is_some_and(|listed| !listed.tokens.is_empty()),
+            Err(_) => true,
+        }
+    }
+
     fn tokens(&self, text: &str) -> Result<Vec<Token>, Fault> {
         token_json::read(text).map_err(|why| Fault::Damaged { path: self.path(), why })
     }

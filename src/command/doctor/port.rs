@@ -130,14 +130,8 @@ fn ask(address: SocketAddr) -> Option<Result<String, String>> {
 /// Other machines can reach it: they must need a key.
 fn exposed(patient: &Patient, host: &str) -> Finding {
     let config = &patient.config;
-    let listed = config.tokens.clone().map(|path| TokenFile::new(path).read());
-    let asks = match listed {
-        // A damaged file lets nobody in.
-        Some(Err(_)) => true,
-        Some(Ok(Some(listed))) => !listed.tokens.is_empty(),
-        _ => false,
-    };
-    match config.api_key.is_some() || asks {
+    let asks = |path| TokenFile::new(path).asks_for_tokens();
+    match config.api_key.is_some() || config.tokens.clone().is_some_and(asks) {
         true => {
             Finding::ok("access", format!("other machines reach {host}, and are asked for a key"))
         }

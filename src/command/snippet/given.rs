@@ -76,12 +76,8 @@ impl Given {
             host => host.to_owned(),
         };
         let url = (config.port != 0).then(|| format!("http://{host}:{}", config.port));
-        // As the bridge itself: a file that cannot be read lets nobody in without a token.
-        let lists_any = |path| match TokenFile::new(path).read() {
-            Ok(listed) => listed.is_some_and(|listed| !listed.tokens.is_empty()),
-            Err(_) => true,
-        };
-        let keyed = config.api_key.is_some() || config.tokens.is_some_and(lists_any);
+        let asks = |path| TokenFile::new(path).asks_for_tokens();
+        let keyed = config.api_key.is_some() || config.tokens.is_some_and(asks);
         Ok(Given { binary, url, settings, secrets, keyed })
     }
 
