@@ -14,7 +14,8 @@
 /// with it how much may lie free at the end of an arena. After minutes of a hundred clients with bodies of
 /// up to a megabyte that is 150 MB, and grows; as it is set here it is 30 MB and stays there, some 6 of them
 /// in use. The 4 MiB that are kept at the end of each arena are what a request of a megabyte takes, for
-/// which page faults would else cost about as much as all else.
+/// which page faults would else cost about as much as all else. The smaller cache costs about a tenth of
+/// the p50 with eight clients on two cores, and nothing to be seen with 64.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn settle() {
     use std::os::unix::process::CommandExt;
